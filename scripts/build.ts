@@ -1,0 +1,34 @@
+// Bundles every function once: the same bytes are deployed and run by the embedded stack.
+import { cp, readdir, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { build } from 'esbuild';
+
+const root = join(import.meta.dirname, '..');
+const outdir = join(root, 'dist');
+const shared = new Set(['runtime.ts']); // code that functions share, not a function
+
+const entries = (await readdir(join(root, 'functions'))).filter(
+  (file) => file.endsWith('.ts') && !shared.has(file),
+);
+await rm(outdir, { recursive: true, force: true });
+await build({
+  entryPoints: Object.fromEntries(
+    entries.map((file) => [`${basename(file, '.ts')}/index`, join(root, 'functions', file)]),
+  ),
+  outdir,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  minify: true,
+  keepNames: true,
+  sourcemap: false,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  mainFields: ['module', 'main'],
+  banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
+  logLevel: 'warning',
+});
+await cp(join(root, 'migrations'), join(outdir, 'migrate', 'migrations'), {
+  recursive: true,
+  filter: (path) => !path.endsWith('schema.sql'),
+});

@@ -1,0 +1,52 @@
+// What a function is told by its environment; the only file that reads process.env, and the type that infra/ must supply.
+
+/** Set on every function. */
+export interface BaseEnvironment {
+  STAGE: string;
+  COMMIT_SHA: string;
+  COMMIT_BRANCH: string;
+  KERNEL_VERSION: string;
+  POWERTOOLS_SERVICE_NAME: string;
+  POWERTOOLS_METRICS_NAMESPACE: string;
+}
+
+/** Set on every function that calls the ledger; the secret decides the database role. */
+export interface DatabaseEnvironment {
+  DATABASE_CLUSTER_ARN: string;
+  DATABASE_SECRET_ARN: string;
+  DATABASE_NAME: string;
+}
+
+export interface IngestEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  DELIVERY_QUEUE_URL: string;
+  USAGE_TABLE: string;
+}
+
+export interface DeliverEnvironment extends BaseEnvironment, DatabaseEnvironment {}
+
+export interface RecoverEnvironment extends BaseEnvironment, DatabaseEnvironment {}
+
+export interface ApiEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  USAGE_TABLE: string;
+  TOKEN_ISSUER: string;
+  TOKEN_CLIENT_ID: string;
+}
+
+export interface MigrateEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  /** JSON object: database login role → ARN of the secret that holds its password. */
+  ROLE_SECRET_ARNS: string;
+}
+
+/**
+ * Reads the named variables of the environment.
+ * @throws Error that names the first missing variable, so that a function with a wrong environment never starts half-way.
+ */
+export function environment<E extends BaseEnvironment>(...names: (keyof E & string)[]): E {
+  const found: Record<string, string> = {};
+  for (const name of names) {
+    const value = process.env[name];
+    if (value === undefined || value === '') throw new Error(`The environment variable ${name} is not set.`);
+    found[name] = value;
+  }
+  return found as unknown as E;
+}

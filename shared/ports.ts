@@ -1,0 +1,31 @@
+// Every interface to the outside, on one screen; a port exists only where two real implementations do or will.
+
+/** A value that the ledger accepts as a named parameter; counts and money go as bigint or decimal string, never as number. */
+export type Parameter = string | bigint | boolean | null;
+
+export interface Database {
+  /**
+   * Runs one SQL statement with `:name` parameters in a commit of its own.
+   * Integers of 64 bits, numerics and timestamps come back as strings.
+   * @throws KernelError with the code of the statement's SQLSTATE, or `ledger_unavailable`.
+   */
+  query<Row>(sql: string, parameters?: Record<string, Parameter>): Promise<Row[]>;
+}
+
+export interface Queue {
+  /** Sends one message; resolves when the queue has stored it. */
+  send(body: string): Promise<void>;
+}
+
+/** The fast counter beside the ledger: it may be wrong and never decides money. */
+export interface UsageCounter {
+  /** Sets the counter to what the ledger's own commit said, unless a later commit has been written already. */
+  set(site: string, month: string, used: bigint, asOf: bigint): Promise<void>;
+  /** The last value set, or null when there is none. */
+  get(site: string, month: string): Promise<{ used: bigint; asOf: bigint } | null>;
+}
+
+/** A clock that a test can set; the ledger's own time is always the database's. */
+export interface Clock {
+  now(): Date;
+}

@@ -1,0 +1,14 @@
+// How the tests run: on the real embedded engines, a file at a time per core, each file with its own stack or database.
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 20_000,
+    reporters: ['default'],
+  },
+});
