@@ -1,0 +1,25 @@
+// The delivery queue's consumer: one statement moves the outbox rows of a whole SQS batch to events.
+import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { dataApi } from '../shared/adapters/data-api.ts';
+import { type DeliverEnvironment, environment } from '../shared/config.ts';
+import { deliver, readDelivery } from '../shared/delivery.ts';
+import { logger, metrics, observed } from './runtime.ts';
+
+const env = environment<DeliverEnvironment>('DATABASE_CLUSTER_ARN', 'DATABASE_SECRET_ARN', 'DATABASE_NAME');
+const database = dataApi(env);
+
+export const handler = observed(async (event: SQSEvent): Promise<SQSBatchResponse> => {
+  const messages = event.Records.map((record) => ({
+    id: record.messageId,
+    delivery: readDelivery(record.body),
+  }));
+  const batches = messages.flatMap(({ delivery }) => (delivery ? [delivery.batch_id] : []));
+  const failed = messages.filter(({ delivery }) => !delivery).map(({ id }) => ({ itemIdentifier: id }));
+  if (failed.length > 0) logger.error('DELIVERY_MESSAGE_INVALID', { messages: failed });
+  if (batches.length > 0) {
+    const moved = await deliver(database, batches);
+    metrics.addMetric('billing_delivered_total', 'Count', Number(moved));
+    logger.info('deliver', { batches: batches.length, moved: String(moved) });
+  }
+  return { batchItemFailures: failed };
+});

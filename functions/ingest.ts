@@ -1,0 +1,184 @@
+// POST /api/sync: parse, site and origin or API key, check each event, one call of the ledger, then publish and mirror.
+import { randomUUID } from 'node:crypto';
+import { dataApi } from '../shared/adapters/data-api.ts';
+import { usageCounter } from '../shared/adapters/dynamodb.ts';
+import { sqs } from '../shared/adapters/sqs.ts';
+import { environment, type IngestEnvironment } from '../shared/config.ts';
+import { KernelError } from '../shared/errors.ts';
+import { checkEvent, type JsonObject, readSubmission } from '../shared/event.ts';
+import { type KeyedEvent, keyEvent } from '../shared/idempotency.ts';
+import { authorize, type IngestSite, siteLookup } from '../shared/site.ts';
+import { answer, type EventResult } from '../shared/sync.ts';
+import { type Decision, ingest } from '../shared/usage.ts';
+import {
+  errorAnswer,
+  type HttpAnswer,
+  type HttpRequest,
+  http,
+  logger,
+  metrics,
+  systemClock,
+} from './runtime.ts';
+
+const body_bytes_max = 256 * 1024;
+const body_bytes_max_with_key = 1024 * 1024;
+const gate_retry_after_s = 5;
+
+const env = environment<IngestEnvironment>(
+  'STAGE',
+  'COMMIT_SHA',
+  'COMMIT_BRANCH',
+  'KERNEL_VERSION',
+  'DATABASE_CLUSTER_ARN',
+  'DATABASE_SECRET_ARN',
+  'DATABASE_NAME',
+  'DELIVERY_QUEUE_URL',
+  'USAGE_TABLE',
+);
+const database = dataApi(env);
+const queue = sqs(env.DELIVERY_QUEUE_URL);
+const counter = usageCounter(env.USAGE_TABLE);
+const lookup = siteLookup(database, systemClock);
+
+export const handler = http(env, async (request) => {
+  const { origin } = request.headers;
+  const cors = {
+    vary: 'Origin',
+    ...(origin && {
+      'access-control-allow-origin': origin, // on refusals too, so that the page can read why
+      'access-control-expose-headers':
+        'retry-after, ratelimit, ratelimit-policy, x-request-id, x-opsmantik-dedup, x-opsmantik-overage, x-opsmantik-degraded, ' +
+        'x-opsmantik-ratelimit, x-opsmantik-quota-exceeded, x-opsmantik-quota-remaining',
+    }),
+  };
+  const answered = await route(request).catch((error: unknown) => refuse(error, request.request_id));
+  return { ...answered, headers: { ...cors, ...answered.headers } };
+});
+
+async function route(request: HttpRequest): Promise<HttpAnswer> {
+  if (request.method === 'OPTIONS') return preflight(request);
+  if (request.method === 'POST') return sync(request);
+  const error = `${request.method} is not allowed here; events are sent with POST.`;
+  const body = { ok: false, error, code: 'method_not_allowed', request_id: request.request_id };
+  return { status: 405, headers: { allow: 'POST, OPTIONS' }, body };
+}
+
+/** A preflight names no site, so any real origin may go on to the POST, which is judged by its site. */
+function preflight(request: HttpRequest): HttpAnswer {
+  const { origin } = request.headers;
+  if (!origin || !URL.canParse(origin)) throw new KernelError('origin_not_allowed', 'Origin not allowed');
+  return {
+    status: 200,
+    headers: {
+      'access-control-allow-methods': 'POST, OPTIONS',
+      'access-control-allow-headers':
+        'Content-Type, Authorization, Idempotency-Key, X-Request-Id, X-OpsMantik-Version',
+      'access-control-max-age': '86400',
+    },
+    body: { ok: true },
+  };
+}
+
+async function sync(request: HttpRequest): Promise<HttpAnswer> {
+  const apiKey = apiKeyOf(request);
+  const bytes_max = apiKey === undefined ? body_bytes_max : body_bytes_max_with_key;
+  if (Buffer.byteLength(request.body) > bytes_max)
+    throw new KernelError('payload_too_large', 'Payload too large');
+  if (!['', 'identity', undefined].includes(request.headers['content-encoding'])) {
+    throw new KernelError('content_encoding_unsupported', 'The body must not be compressed.');
+  }
+  const submission = readSubmission(request.body, request.headers['idempotency-key']);
+  const site = await lookup(submission.site, apiKey);
+  authorize(site, request.headers.origin, apiKey);
+
+  const { results, keyed } = check(submission.events, site, systemClock.now());
+  const batch = randomUUID();
+  const decision =
+    keyed.size === 0 ? undefined : await ingest(database, site.id, batch, [...keyed.values()], request);
+  [...keyed.keys()].forEach((index, order) => {
+    const result = decision?.results[order];
+    if (result) results[index] = { id: results[index]?.id, ...result };
+  });
+  const published = decision && decision.admitted > 0n ? await publish(batch, site, decision) : true;
+  count(results, published);
+  logger.info('ingest', {
+    site_id: site.id,
+    batch_id: batch,
+    events: results.length,
+    outcomes: tally(results),
+    published,
+  });
+  return answer(
+    results,
+    decision,
+    published,
+    submission.form === 'single' ? 'single' : 'batch',
+    request.request_id,
+  );
+}
+
+function apiKeyOf({ headers }: HttpRequest): string | undefined {
+  return headers['x-api-key'] ?? /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1];
+}
+
+/** Judges each event by itself: a bad one is `invalid`, the others go on to the ledger. */
+function check(events: JsonObject[], site: IngestSite, now: Date) {
+  const keyed = new Map<number, KeyedEvent>();
+  const results = events.map((event, index): EventResult => {
+    try {
+      const tracked = checkEvent(event, now);
+      keyed.set(index, keyEvent(site, tracked, now));
+      return { id: tracked.id, outcome: 'accepted', ingest_id: null }; // until the ledger says what it is
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      return { id: typeof event.i === 'string' ? event.i : undefined, outcome: 'invalid', error };
+    }
+  });
+  return { results, keyed };
+}
+
+/** After the commit: both are repeatable, and neither can change what was billed. */
+async function publish(batch: string, site: IngestSite, decision: Decision): Promise<boolean> {
+  const [sent, mirrored] = await Promise.allSettled([
+    queue.send(JSON.stringify({ batch_id: batch })),
+    decision.as_of === null ? undefined : counter.set(site.id, decision.month, decision.used, decision.as_of),
+  ]);
+  if (sent.status === 'rejected')
+    logger.error('QSTASH_PUBLISH_FAILED', { site_id: site.id, batch_id: batch, cause: sent.reason });
+  if (mirrored.status === 'rejected')
+    logger.warn('USAGE_COUNTER_SKIP', { site_id: site.id, cause: mirrored.reason });
+  return sent.status === 'fulfilled';
+}
+
+/** The ledger's failure closes the gate: nothing is published, nothing counted, and the client is told to come again. */
+function refuse(error: unknown, request_id: string): HttpAnswer {
+  const { status, body } = errorAnswer(error, request_id);
+  if (status < 500) return { status, body };
+  logger.error('BILLING_GATE_CLOSED', { code: body.code });
+  return {
+    status: 500,
+    headers: { 'retry-after': String(gate_retry_after_s) },
+    body: { ...body, status: 'billing_gate_closed', code: 'billing_gate_closed' },
+  };
+}
+
+function count(results: EventResult[], published: boolean): void {
+  const outcomes = tally(results);
+  const admitted = (outcomes.accepted ?? 0) + (outcomes.overage ?? 0);
+  const totals = {
+    billing_ingest_allowed_total: admitted,
+    billing_ingest_duplicate_total: outcomes.duplicate,
+    billing_ingest_rejected_quota_total: outcomes.rejected_quota,
+    billing_ingest_overage_total: outcomes.overage,
+    billing_ingest_conflict_total: outcomes.conflict,
+    billing_ingest_invalid_total: outcomes.invalid,
+    billing_ingest_degraded_total: published ? 0 : admitted,
+  };
+  for (const [name, value] of Object.entries(totals)) if (value) metrics.addMetric(name, 'Count', value);
+}
+
+function tally(results: EventResult[]): Partial<Record<EventResult['outcome'], number>> {
+  const outcomes: Partial<Record<EventResult['outcome'], number>> = {};
+  for (const { outcome } of results) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+  return outcomes;
+}

@@ -1,0 +1,44 @@
+// At deploy, before new code serves: applies the migrations and gives the login roles the passwords of their secrets.
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { dataApi } from '../shared/adapters/data-api.ts';
+import { environment, type MigrateEnvironment } from '../shared/config.ts';
+import { migrate } from '../shared/migration.ts';
+import { scramVerifier } from '../shared/scram.ts';
+import { logger, observed } from './runtime.ts';
+
+const statement_timeout_ms = 50_000; // the Data API itself stops a statement after 45 s
+
+const env = environment<MigrateEnvironment>(
+  'DATABASE_CLUSTER_ARN',
+  'DATABASE_SECRET_ARN',
+  'DATABASE_NAME',
+  'ROLE_SECRET_ARNS',
+);
+const database = dataApi(env, { request_timeout_ms: statement_timeout_ms });
+const secrets = new SecretsManagerClient({});
+
+export const handler = observed(async () => {
+  const results = await migrate(database, await migrationFiles(), (sentence) => logger.info(sentence));
+  for (const [role, arn] of Object.entries(JSON.parse(env.ROLE_SECRET_ARNS) as Record<string, string>)) {
+    const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: arn }));
+    const { password } = JSON.parse(SecretString ?? '{}') as { password?: string };
+    if (!password) throw new Error(`The secret of the role ${role} holds no password.`);
+    await database.query('select set_role_verifier(:role::name, :verifier)::text role', {
+      role,
+      verifier: scramVerifier(password),
+    });
+  }
+  const applied = results.filter(({ statements }) => statements > 0);
+  logger.info('migrated', { files: results.length, applied });
+  return { ok: true, files: results.length, applied };
+});
+
+async function migrationFiles() {
+  const directory = join(import.meta.dirname, 'migrations');
+  const names = (await readdir(directory)).filter((name) => name.endsWith('.sql'));
+  return Promise.all(
+    names.map(async (name) => ({ name, text: await readFile(join(directory, name), 'utf8') })),
+  );
+}

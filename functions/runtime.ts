@@ -1,0 +1,103 @@
+// What every function shares: logs, metrics, the request of an HTTP event, and the one place where an error becomes an answer.
+import { randomUUID } from 'node:crypto';
+import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import { Metrics } from '@aws-lambda-powertools/metrics';
+import { logMetrics } from '@aws-lambda-powertools/metrics/middleware';
+import middy from '@middy/core';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { BaseEnvironment } from '../shared/config.ts';
+import { KernelError } from '../shared/errors.ts';
+
+export const logger = new Logger();
+export const metrics = new Metrics();
+export const systemClock = { now: () => new Date() };
+
+const user_agent_length_max = 512;
+
+export interface HttpRequest {
+  method: string;
+  path: string;
+  pathParameters: Record<string, string | undefined>;
+  query: Record<string, string | undefined>;
+  /** Names in lower case. */
+  headers: Record<string, string | undefined>;
+  body: string;
+  /** The caller's x-request-id where it is well formed, else a new one; it follows the request to the delivered row. */
+  request_id: string;
+  client_ip: string;
+  user_agent: string | null;
+}
+
+export interface HttpAnswer {
+  status: number;
+  headers?: Record<string, string>;
+  body: Record<string, unknown>;
+}
+
+export type HttpDoor = (request: HttpRequest) => Promise<HttpAnswer>;
+
+/** Makes a Lambda handler for HTTP events of a door that takes a request and gives an answer. */
+export function http(environment: BaseEnvironment, door: HttpDoor) {
+  const build = {
+    'x-opsmantik-commit': environment.COMMIT_SHA,
+    'x-opsmantik-branch': environment.COMMIT_BRANCH,
+    'x-opsmantik-version': environment.KERNEL_VERSION,
+  };
+  return observed(async (event: APIGatewayProxyEventV2): Promise<APIGatewayProxyStructuredResultV2> => {
+    const request = toRequest(event);
+    logger.appendKeys({ correlation_id: request.request_id });
+    const { status, headers, body } = await door(request).catch((error: unknown) =>
+      errorAnswer(error, request.request_id),
+    );
+    return {
+      statusCode: status,
+      headers: {
+        'content-type': 'application/json',
+        ...build,
+        'x-request-id': request.request_id,
+        ...headers,
+      },
+      body: JSON.stringify(body),
+    };
+  });
+}
+
+/** Adds logs and metrics to any handler. */
+export function observed<Event, Result>(handler: (event: Event, context: Context) => Promise<Result>) {
+  return middy(handler)
+    .use(injectLambdaContext(logger, { resetKeys: true }))
+    .use(logMetrics(metrics));
+}
+
+/** The answer of an error that nothing else has answered: what is known in one sentence, the rest in the log only. */
+export function errorAnswer(error: unknown, request_id: string): HttpAnswer {
+  if (error instanceof KernelError) {
+    if (error.status >= 500) logger.error(error.message, { code: error.code, cause: error.cause as Error });
+    return { status: error.status, body: { ok: false, error: error.message, code: error.code, request_id } };
+  }
+  logger.error('An unexpected error.', error as Error);
+  return { status: 500, body: { ok: false, error: 'An unexpected error.', code: 'internal', request_id } };
+}
+
+function toRequest(event: APIGatewayProxyEventV2): HttpRequest {
+  const { headers, requestContext } = event;
+  const asked = headers['x-request-id'];
+  const userAgent = headers['user-agent'];
+  return {
+    method: requestContext.http.method,
+    path: event.rawPath,
+    pathParameters: event.pathParameters ?? {},
+    query: event.queryStringParameters ?? {},
+    headers,
+    body: event.isBase64Encoded
+      ? Buffer.from(event.body ?? '', 'base64').toString('utf8')
+      : (event.body ?? ''),
+    request_id: asked !== undefined && /^[\w.:-]{1,128}$/.test(asked) ? asked : randomUUID(),
+    client_ip: requestContext.http.sourceIp,
+    user_agent:
+      userAgent === undefined
+        ? null
+        : userAgent.slice(0, user_agent_length_max).replaceAll('\u0000', '').toWellFormed(),
+  };
+}

@@ -1,0 +1,138 @@
+-- The hot path: one call takes a batch of one site's events to ledger, usage, outbox and conflicts in one commit.
+-- As one plain statement it would be wrong: the snapshot must be taken after the lock, hence a volatile PL/pgSQL function.
+
+create function ingest(
+  p_site       uuid,
+  p_batch      uuid,
+  p_events     jsonb,
+  p_request_id text default null,
+  p_client_ip  text default null,
+  p_user_agent text default null,
+  out used          bigint,
+  out quota         bigint,
+  out remaining     bigint,
+  out month         text,
+  out as_of         bigint,
+  out admitted      bigint,
+  out retry_after_s bigint,
+  out results       jsonb)
+language plpgsql volatile security definer
+set search_path = pg_catalog, public
+set jit = off
+set plan_cache_mode = force_generic_plan -- planning anew doubles the cost of a single event
+set lock_timeout = '5s' as $$
+declare
+  now_at   timestamptz;
+  cap      bigint;
+  soft     boolean;
+  enforced boolean;
+  before   bigint;
+  uuid_pre text;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'ingest needs the isolation level read committed.' using errcode = 'RK001';
+  end if;
+  if jsonb_typeof(p_events) is distinct from 'array' or jsonb_array_length(p_events) not between 1 and 500 then
+    raise exception 'ingest takes 1 to 500 events.' using errcode = 'RK002';
+  end if;
+
+  perform lock_site(p_site); -- from here on each statement has a new snapshot, which sees every earlier holder's rows
+  now_at := clock_timestamp(); -- after the lock, so that order of quota, commit and time agree
+  month := utc_year_month(now_at);
+  if exists (select from invoice_snapshot s where s.site_id = p_site and s.year_month = month) then
+    now_at := month_start(month) + interval '1 month'; -- the clock went back over a freeze: the event belongs to the next month
+    month := utc_year_month(now_at);
+  end if;
+
+  select coalesce(p.monthly_limit, d.monthly_limit), coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
+         floor(p.monthly_limit * p.hard_cap_multiplier), s.billing_enforcement
+    into quota, soft, cap, enforced
+    from sites s cross join default_plan() d left join site_plans p on p.site_id = s.id
+   where s.id = p_site and s.status = 'active';
+  if not found then
+    raise exception 'The site is unknown or closed.' using errcode = 'RK003';
+  end if;
+  if not soft then cap := quota; end if;
+  if not enforced then cap := 9223372036854775807; end if; -- recorded as OVERAGE, never refused
+
+  select u.event_count into before from site_usage_monthly u where u.site_id = p_site and u.year_month = month;
+  if not found then
+    insert into site_usage_monthly (site_id, year_month) values (p_site, month);
+    before := 0;
+  end if;
+  uuid_pre := lpad(to_hex(floor(extract(epoch from now_at) * 1000)::bigint), 12, '0') || '7000';
+
+  with given as materialized (
+    select e.n, decode(e.key, 'hex') key, decode(e.previous, 'hex') previous, e.bucket_ms, e.version,
+           decode(e.hash, 'hex') hash, e.payload,
+           row_number() over same_key occurrence, first_value(decode(e.hash, 'hex')) over same_key first_hash
+      from rows from (jsonb_to_recordset(p_events)
+             as (key text, previous text, bucket_ms integer, version smallint, hash text, payload jsonb))
+           with ordinality e (key, previous, bucket_ms, version, hash, payload, n)
+    window same_key as (partition by e.key order by e.n)
+  ), seen as materialized ( -- lateral and limit 1: an index probe for each key, whatever the statistics say
+    select g.*, kept.id kept_id, kept.payload_hash kept_hash, refused.id refused_id, refused.payload_hash refused_hash,
+           refused.year_month refused_month, late.id late_id
+      from given g
+      left join lateral (select l.id, l.payload_hash from ingest_idempotency l
+        where l.site_id = p_site and l.idempotency_key = g.key and l.billing_state <> 'REJECTED_QUOTA' limit 1) kept on true
+      left join lateral (select l.id, l.payload_hash, l.year_month from ingest_idempotency l
+        where l.site_id = p_site and l.idempotency_key = g.key and l.billing_state = 'REJECTED_QUOTA'
+        order by l.year_month desc limit 1) refused on kept.id is null
+      left join lateral (select l.id from ingest_idempotency l
+        where l.site_id = p_site and l.idempotency_key = g.previous and l.billing_state <> 'REJECTED_QUOTA'
+          and l.created_at > now_at - g.bucket_ms * interval '1 millisecond' limit 1) late on g.previous is not null and kept.id is null
+  ), sorted as (
+    select s.*, case when version = 3 and hash is distinct from coalesce(kept_hash, refused_hash, first_hash) then 'conflict'
+                     when kept_id is not null or late_id is not null then 'duplicate'
+                     when occurrence > 1 then 'repeat' else 'new' end kind
+      from seen s
+  ), counted as (
+    select s.*, before + count(*) filter (where kind = 'new') over (order by n) nth from sorted s
+  ), decided as materialized ( -- ids are drawn here, so that ledger and outbox need no join
+    select c.*,
+           case when kind <> 'new' then null when nth <= least(quota, cap) then 'ACCEPTED'
+                when nth <= cap then 'OVERAGE' else 'REJECTED_QUOTA' end::billing_state state,
+           case when kind = 'new' and (nth <= cap or refused_id is null or refused_month <> month)
+                then nextval('ingest_id_seq') end id -- a rejected key leaves one row a month
+      from counted c order by n
+  ), ledger as ( -- no ON CONFLICT: under the lock a conflict is a bug and must abort, not be swallowed
+    insert into ingest_idempotency (id, site_id, idempotency_key, created_at, expires_at, billing_state, billable,
+                                    billing_reason, idempotency_version, payload_hash)
+    select id, p_site, key, now_at, now_at + interval '90 days', state, state <> 'REJECTED_QUOTA',
+           case state when 'REJECTED_QUOTA' then 'rejected_quota' else 'default_billable' end::billing_reason, version, hash
+      from decided where id is not null
+  ), outbox as (
+    insert into ingest_fallback_buffer (id, batch_id, site_id, payload, created_at, next_attempt_at, request_id, client_ip, user_agent)
+    select id, p_batch, p_site, payload, now_at, now_at + interval '1 minute', p_request_id, p_client_ip, p_user_agent
+      from decided where id is not null and state <> 'REJECTED_QUOTA'
+  ), conflicts as (
+    insert into ingest_conflicts (site_id, idempotency_key, other_hash, request_id)
+    select p_site, key, hash, p_request_id from decided where kind = 'conflict' on conflict do nothing
+  ), total as (
+    select count(*) filter (where state in ('ACCEPTED', 'OVERAGE')) admitted, count(*) filter (where state = 'OVERAGE') overage,
+           max(id) filter (where state in ('ACCEPTED', 'OVERAGE')) as_of
+      from decided
+  ), usage as (
+    update site_usage_monthly u set event_count = u.event_count + t.admitted, overage_count = u.overage_count + t.overage
+      from total t where u.site_id = p_site and u.year_month = month and t.admitted > 0
+  ), answered as (
+    select n, id, state, case kind when 'new' then lower(state::text)
+             when 'repeat' then case when first_value(state) over (partition by key order by n) = 'REJECTED_QUOTA'
+                                     then 'rejected_quota' else 'duplicate' end
+             else kind end outcome
+      from decided
+  )
+  select before + t.admitted, greatest(0, quota - before - t.admitted), t.as_of, t.admitted,
+         (select jsonb_agg(jsonb_build_array(a.outcome,
+                   case when state <> 'REJECTED_QUOTA' then (uuid_pre || to_hex(id + '-9223372036854775808'::bigint))::uuid end) order by n)
+            from answered a)
+    into used, remaining, as_of, admitted, results
+    from total t;
+  retry_after_s := ceil(extract(epoch from month_start(month) + interval '1 month' - now_at));
+end $$;
+
+comment on function ingest(uuid, uuid, jsonb, text, text, text) is
+  'Takes 1 to 500 events of one site, in request order, as [{key, previous?, bucket_ms?, version, hash?, payload}] (key, previous and hash in hex). Locks the site; writes ledger, usage, outbox and conflicts in the caller''s commit. results: [[outcome, ingest_id | null]] with outcome accepted, overage, duplicate, conflict or rejected_quota; used, quota and remaining hold after the batch; as_of is the highest ledger id admitted. A lost reply or a second call is harmless. Raises RK001 (isolation), RK002 (size), RK003 (site), 55P03 (lock timeout).';
+
+grant execute on function ingest(uuid, uuid, jsonb, text, text, text) to kernel_ingest;

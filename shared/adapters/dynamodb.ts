@@ -1,0 +1,38 @@
+// UsageCounter over DynamoDB: set to the ledger's own figure, never added to, so that a resend or a reordering cannot hurt.
+import {
+  ConditionalCheckFailedException,
+  DynamoDBClient,
+  GetItemCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
+import type { UsageCounter } from '../ports.ts';
+
+export function usageCounter(table: string): UsageCounter {
+  const client = new DynamoDBClient({
+    maxAttempts: 1, // the next event writes a newer figure anyway
+    requestHandler: { connectionTimeout: 500, requestTimeout: 1_000, throwOnRequestTimeout: true },
+  });
+  const key = (site: string, month: string) => ({ site_id: { S: site }, year_month: { S: month } });
+  return {
+    async set(site, month, used, asOf) {
+      try {
+        await client.send(
+          new UpdateItemCommand({
+            TableName: table,
+            Key: key(site, month),
+            UpdateExpression: 'SET used = :used, as_of = :as_of',
+            ConditionExpression: 'attribute_not_exists(as_of) OR as_of < :as_of',
+            ExpressionAttributeValues: { ':used': { N: String(used) }, ':as_of': { N: String(asOf) } },
+          }),
+        );
+      } catch (error) {
+        if (!(error instanceof ConditionalCheckFailedException)) throw error; // a later commit was faster
+      }
+    },
+    async get(site, month) {
+      const { Item } = await client.send(new GetItemCommand({ TableName: table, Key: key(site, month) }));
+      if (!Item?.used?.N || !Item.as_of?.N) return null;
+      return { used: BigInt(Item.used.N), asOf: BigInt(Item.as_of.N) };
+    },
+  };
+}

@@ -1,0 +1,151 @@
+// The operator's verbs: sites, plans, API keys, usage; each is one SQL function, audited in its own commit.
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { KernelError } from './errors.ts';
+import type { Database, UsageCounter } from './ports.ts';
+import { apiKeyHash } from './site.ts';
+
+export const page_sites_max = 200;
+const key_prefix_length = 12;
+
+const count = z.union([z.string().regex(/^\d{1,13}$/), z.int().min(0)]).transform(String);
+const multiplier = z.union([z.string().regex(/^\d{1,4}(\.\d{1,3})?$/), z.number().min(1)]).transform(String);
+const plan = z.strictObject({
+  monthly_limit: count,
+  soft_limit_enabled: z.boolean().optional(),
+  hard_cap_multiplier: multiplier.optional(),
+  plan_tier: z.string().min(1).max(64).optional(),
+});
+const newSite = z.strictObject({
+  name: z.string().trim().min(1).max(200),
+  origins: z
+    .array(z.string().trim().min(1).max(253).refine(isOrigin, 'is not an origin such as https://example.com'))
+    .max(50)
+    .default([]),
+  rate_limit: z.int().min(1).max(1_000_000).optional(),
+  user_id: z.uuid().optional(),
+  public_id: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/)
+    .optional(),
+  plan: plan.optional(),
+  api_key: z.boolean().optional(),
+});
+
+export type SiteRow = { id: string; public_id: string } & Record<string, unknown>;
+
+/** Creates a site and, when asked, its first API key, which is shown this once. */
+export async function createSite(database: Database, input: unknown, actor: string) {
+  const { api_key: withKey, ...site } = parse(newSite, input);
+  const [row] = await database.query<{ site: string }>(
+    'select create_site(:site::jsonb, :actor)::text site',
+    {
+      site: JSON.stringify(site),
+      actor,
+    },
+  );
+  const created = JSON.parse(row?.site ?? '{}') as SiteRow;
+  return withKey ? { ...created, ...(await createKey(database, created.id, false, actor)) } : created;
+}
+
+/** A page of sites in order of creation. */
+export async function listSites(database: Database, cursor: string | undefined, limit: number) {
+  const after = cursor === undefined ? null : readCursor(cursor);
+  const rows = await database.query<{ site: string; cursor: string }>(
+    'select site::text, cursor from list_sites(:after::timestamptz, :after_id::uuid, :limit::integer)',
+    { after: after?.[0] ?? null, after_id: after?.[1] ?? null, limit: String(limit) },
+  );
+  const page = rows.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    sites: page.map((row) => JSON.parse(row.site) as SiteRow),
+    next_cursor: rows.length > limit && last ? Buffer.from(last.cursor).toString('base64url') : null,
+  };
+}
+
+export async function setPlan(database: Database, ref: string, input: unknown, actor: string) {
+  const [row] = await database.query<{ plan: string }>(
+    'select set_site_plan(:ref, :plan::jsonb, :actor)::text plan',
+    {
+      ref,
+      plan: JSON.stringify(parse(plan, input)),
+      actor,
+    },
+  );
+  return { plan: JSON.parse(row?.plan ?? 'null') };
+}
+
+/** A new live key; of two live ones `rotate` revokes the oldest. The key itself is never stored. */
+export async function createKey(database: Database, ref: string, rotate: boolean, actor: string) {
+  const api_key = `rk_${randomBytes(32).toString('base64url')}`;
+  const [row] = await database.query<{ key: string }>(
+    'select create_api_key(:ref, :hash, :prefix, :rotate, :actor)::text key',
+    { ref, hash: apiKeyHash(api_key), prefix: api_key.slice(0, key_prefix_length), rotate, actor },
+  );
+  return { api_key, ...(JSON.parse(row?.key ?? '{}') as Record<string, unknown>) };
+}
+
+export async function listKeys(database: Database, ref: string) {
+  const rows = await database.query<{ key: string }>('select key::text from list_api_keys(:ref)', { ref });
+  return { keys: rows.map((row) => JSON.parse(row.key)) };
+}
+
+export async function revokeKey(database: Database, ref: string, key: string, actor: string) {
+  if (!z.uuid().safeParse(key).success) throw new KernelError('key_not_found', 'The site has no such key.');
+  const [row] = await database.query<{ key: string }>(
+    'select revoke_api_key(:ref, :key::uuid, :actor)::text key',
+    { ref, key, actor },
+  );
+  return JSON.parse(row?.key ?? '{}') as Record<string, unknown>;
+}
+
+/** Usage of a month from every side; `drift` is usage row minus ledger. */
+export async function siteUsage(
+  database: Database,
+  counter: UsageCounter,
+  ref: string,
+  month: string | undefined,
+) {
+  if (month !== undefined && !/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) {
+    throw new KernelError('invalid_request', 'A month is written YYYY-MM.');
+  }
+  const [row] = await database.query<{ usage: string }>('select site_usage(:ref, :month)::text usage', {
+    ref,
+    month: month ?? null,
+  });
+  const usage = JSON.parse(row?.usage ?? '{}');
+  const mirrored = await counter.get(usage.site_id, usage.year_month).catch(() => null);
+  const billable = BigInt(usage.ledger.billable);
+  const remaining = BigInt(usage.limit) - billable;
+  return {
+    ...usage,
+    counter: mirrored && { used: String(mirrored.used), as_of: String(mirrored.asOf) },
+    remaining: String(remaining > 0n ? remaining : 0n),
+    drift: String(BigInt(usage.usage_row?.event_count ?? 0) - billable),
+  };
+}
+
+function readCursor(cursor: string): [string, string] {
+  const [at, id] = Buffer.from(cursor, 'base64url').toString('utf8').split(' ');
+  if (!at || !id || Number.isNaN(Date.parse(at)) || !z.uuid().safeParse(id).success) {
+    throw new KernelError('invalid_request', 'The cursor is not one that this list gave.');
+  }
+  return [at, id];
+}
+
+function isOrigin(value: string): boolean {
+  const url = value.includes('://') ? value : `https://${value}`;
+  return URL.canParse(url) && ['', '/'].includes(new URL(url).pathname);
+}
+
+/** @throws KernelError `invalid_request` that names the first field at fault. */
+function parse<T>(schema: z.ZodType<T>, input: unknown): T {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const field = issue?.path.join('.');
+  throw new KernelError(
+    'invalid_request',
+    field ? `The field ${field}: ${issue?.message}` : `The body: ${issue?.message}`,
+  );
+}

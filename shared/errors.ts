@@ -1,0 +1,77 @@
+// The one error class, the closed list of its codes, and the one table from SQLSTATE to code to HTTP status.
+
+/** Every code that a caller can meet, with the status it is answered with. */
+export const errorStatus = {
+  invalid_json: 400,
+  payload_not_object: 400,
+  missing_site_or_url: 400,
+  site_not_found: 400,
+  site_mismatch: 400,
+  events_empty: 400,
+  events_too_many: 400,
+  event_id_required: 400,
+  event_id_invalid: 400,
+  event_invalid: 400,
+  event_too_old: 400,
+  event_too_large: 400,
+  event_too_deep: 400,
+  text_invalid: 400,
+  number_not_exact: 400,
+  invalid_request: 400,
+  content_encoding_unsupported: 415,
+  origin_not_allowed: 403,
+  api_key_invalid: 403,
+  not_authenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  keys_exhausted: 409,
+  key_not_found: 404,
+  payload_too_large: 413,
+  month_frozen: 409,
+  append_only: 409,
+  ledger_unavailable: 503,
+  billing_gate_closed: 500,
+  internal: 500,
+} as const;
+
+export type ErrorCode = keyof typeof errorStatus;
+
+/** An error that a caller may see: one clear sentence, a stable code, a status. */
+export class KernelError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+
+  constructor(code: ErrorCode, sentence: string, options?: ErrorOptions) {
+    super(sentence, options);
+    this.name = 'KernelError';
+    this.code = code;
+    this.status = errorStatus[code];
+  }
+}
+
+/** Own SQLSTATEs of migrations/ and the few of Postgres that a caller can cause; anything else is `ledger_unavailable`. */
+export const sqlStates: Record<string, { code: ErrorCode; sentence?: string }> = {
+  RK001: { code: 'internal' },
+  RK002: { code: 'events_too_many' },
+  RK003: { code: 'site_not_found', sentence: 'Site not found or invalid' },
+  RK004: { code: 'keys_exhausted' },
+  RK005: { code: 'internal' },
+  RK006: { code: 'key_not_found' },
+  RK010: { code: 'month_frozen' },
+  RK011: { code: 'append_only' },
+  '23000': { code: 'append_only', sentence: 'A frozen invoice is final.' },
+  '23505': { code: 'conflict', sentence: 'Such a row exists already.' },
+  '23514': { code: 'invalid_request', sentence: 'A value is outside its limits.' },
+  '22P02': { code: 'invalid_request', sentence: 'A value is not of its type.' },
+  '22003': { code: 'invalid_request', sentence: 'A number is out of range.' },
+  '42501': { code: 'forbidden', sentence: 'The database role may not do this.' },
+};
+
+/** The error of a failed statement; the SQL itself never reaches the caller. */
+export function sqlError(state: string, message: string, cause: unknown): KernelError {
+  const known = sqlStates[state];
+  if (!known) return new KernelError('ledger_unavailable', 'The ledger could not answer.', { cause });
+  return new KernelError(known.code, known.sentence ?? message, { cause });
+}

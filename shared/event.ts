@@ -1,0 +1,180 @@
+// What a tracker may send: reads a body in one of its three forms into events of one site, and checks each event by itself.
+import { z } from 'zod';
+import { KernelError } from './errors.ts';
+
+export const events_max = 500;
+export const event_bytes_max = 32 * 1024;
+export const event_depth_max = 32;
+export const event_id_length_max = 128;
+export const url_length_max = 4096;
+export const referrer_length_max = 2048;
+export const event_age_max_ms = 60 * 24 * 60 * 60 * 1000;
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+/** An event that passed: its payload as it will be stored, and the id that its client gave it. */
+export interface TrackedEvent {
+  id: string | undefined;
+  payload: JsonObject;
+}
+
+/** A body read, before its events are checked one by one. */
+export interface Submission {
+  site: string;
+  form: 'single' | 'events' | 'compact';
+  events: JsonObject[];
+}
+
+/**
+ * Reads a request body.
+ * @throws KernelError when nothing in the body can be judged by itself: not JSON, no site, too many events, ids missing.
+ */
+export function readSubmission(body: string, idempotencyKey: string | undefined): Submission {
+  const json = parseJson(body);
+  if (!isObject(json)) throw new KernelError('payload_not_object', 'The body is not a JSON object.');
+  const submission = readForm(json);
+  const { events } = submission;
+  if (events.length === 0) throw new KernelError('events_empty', 'The body holds no event.');
+  if (events.length > events_max) {
+    throw new KernelError(
+      'events_too_many',
+      `The body holds ${events.length} events; at most ${events_max} are allowed.`,
+    );
+  }
+  if (events.length > 1 && events.some((event) => event.i === undefined || event.i === null)) {
+    throw new KernelError(
+      'event_id_required',
+      'Each event of a body with more than one needs an id in the field i.',
+    );
+  }
+  if (events.length === 1 && idempotencyKey !== undefined && events[0]?.i === undefined)
+    events[0] = { ...events[0], i: idempotencyKey };
+  return submission;
+}
+
+function readForm(json: JsonObject): Submission {
+  if (Array.isArray(json.e)) {
+    return { site: siteOf(json), form: 'compact', events: json.e.map(objectOrThrow) };
+  }
+  if (Array.isArray(json.events)) {
+    const events = json.events.map(objectOrThrow);
+    const sites = new Set(events.map(siteOf));
+    if (sites.size > 1) throw new KernelError('site_mismatch', 'All events of a body name the same site.');
+    return { site: [...sites][0] ?? '', form: 'events', events };
+  }
+  return { site: siteOf(json), form: 'single', events: [json] };
+}
+
+function objectOrThrow(value: Json): JsonObject {
+  if (!isObject(value)) throw new KernelError('payload_not_object', 'Each event is a JSON object.');
+  return value;
+}
+
+function siteOf(json: JsonObject): string {
+  if (typeof json.s === 'string' && json.s.trim() !== '') return json.s.trim();
+  throw new KernelError('missing_site_or_url', 'The field s (site) is missing.');
+}
+
+const text = z.union([z.string(), z.number(), z.boolean()]).nullish();
+const fields = z.looseObject({
+  i: z.unknown(),
+  url: text,
+  u: text,
+  sid: text,
+  sm: text,
+  ec: text,
+  ea: text,
+  el: text,
+  ev: text,
+  r: text,
+  t: z.unknown(),
+});
+
+/**
+ * Checks one event and brings it into its stored form; fields that are not known are kept.
+ * @throws KernelError with the reason; the other events of the body go on.
+ */
+export function checkEvent(event: JsonObject, now: Date): TrackedEvent {
+  checkShape(event);
+  const parsed = fields.safeParse(event);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new KernelError('event_invalid', `The field ${issue?.path.join('.')} is not of its type.`);
+  }
+  const { url, u, r, t } = parsed.data;
+  const address = String(url ?? u ?? '').trim();
+  if (address === '') throw new KernelError('missing_site_or_url', 'The field url is missing.');
+  if (typeof t === 'number' && now.getTime() - t > event_age_max_ms) {
+    throw new KernelError('event_too_old', "The event's own time t is more than 60 days past.");
+  }
+  const { s: _site, u: _url, st: _sent, meta, ...rest } = event;
+  const payload: JsonObject = { ...rest, url: address.slice(0, url_length_max) };
+  if (isObject(meta)) payload.meta = meta;
+  if (r !== undefined && r !== null) payload.r = String(r).slice(0, referrer_length_max);
+  return { id: checkId(event.i), payload };
+}
+
+function checkId(id: Json | undefined): string | undefined {
+  if (id === undefined || id === null) return undefined;
+  if (
+    typeof id !== 'string' ||
+    id.length > event_id_length_max ||
+    !/^[\x20-\x7e]*[\x21-\x7e][\x20-\x7e]*$/.test(id)
+  ) {
+    throw new KernelError(
+      'event_id_invalid',
+      `An event id is 1 to ${event_id_length_max} printable ASCII characters.`,
+    );
+  }
+  return id;
+}
+
+/** Size, depth, and text that Postgres cannot store; without recursion, for depth is the attack. */
+function checkShape(event: JsonObject): void {
+  if (Buffer.byteLength(JSON.stringify(event)) > event_bytes_max) {
+    throw new KernelError('event_too_large', `An event is at most ${event_bytes_max / 1024} KiB.`);
+  }
+  let level: Json[] = [event];
+  for (let depth = 1; level.length > 0; depth++) {
+    if (depth > event_depth_max)
+      throw new KernelError('event_too_deep', `An event nests at most ${event_depth_max} levels.`);
+    const next: Json[] = [];
+    for (const value of level) {
+      for (const [key, inner] of Object.entries(value as JsonObject)) {
+        checkText(key);
+        if (typeof inner === 'string') checkText(inner);
+        else if (typeof inner === 'number') checkNumber(inner);
+        else if (inner !== null && typeof inner === 'object') next.push(inner);
+      }
+    }
+    level = next;
+  }
+}
+
+function checkText(value: string): void {
+  if (value.includes('\u0000') || !value.isWellFormed()) {
+    throw new KernelError('text_invalid', 'The text holds U+0000 or half a surrogate pair.');
+  }
+}
+
+function checkNumber(value: number): void {
+  if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
+    throw new KernelError(
+      'number_not_exact',
+      'A number is too large to be kept exactly: send it as a string.',
+    );
+  }
+}
+
+function parseJson(body: string): Json {
+  try {
+    return JSON.parse(body) as Json;
+  } catch {
+    throw new KernelError('invalid_json', 'invalid_json');
+  }
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

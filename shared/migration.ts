@@ -1,0 +1,175 @@
+// The migrator: plain SQL files, one statement a call, each statement and its record in one transaction; so a crash in the
+// middle of a file resumes there. An applied file that was edited is refused; a lease keeps a second migrator out.
+import { createHash, randomUUID } from 'node:crypto';
+import { postgreSplitterOptions, splitQuery } from 'dbgate-query-splitter';
+import { KernelError } from './errors.ts';
+import type { Database, Parameter } from './ports.ts';
+
+const lease_s = 120;
+const resume_wait_ms = 90_000;
+const resume_pause_ms = 2_000;
+
+/** A database with transactions of several statements; a rolling deploy is the only thing that needs one. */
+export interface TransactionalDatabase extends Database {
+  /** Runs the statements in one transaction; one that changes another number of rows than its `rows` undoes all. */
+  atomically(
+    statements: { sql: string; parameters?: Record<string, Parameter>; rows?: number }[],
+  ): Promise<void>;
+}
+
+export interface MigrationFile {
+  name: string;
+  text: string;
+}
+
+export interface MigrationResult {
+  file: string;
+  /** Statements run now; 0 when the file was applied already. */
+  statements: number;
+}
+
+interface Applied {
+  name: string;
+  checksum: string;
+  applied: string;
+  statements: string;
+}
+
+/**
+ * Applies what is missing, in the order of the files' names.
+ * @throws Error with one sentence: another migrator holds the lease, a file was edited, or a statement failed.
+ */
+export async function migrate(
+  database: TransactionalDatabase,
+  files: MigrationFile[],
+  log: (sentence: string) => void = () => undefined,
+): Promise<MigrationResult[]> {
+  await awake(database, log);
+  await prepare(database);
+  const holder = randomUUID();
+  await takeLease(database, holder);
+  try {
+    const applied = new Map((await appliedFiles(database)).map((row) => [row.name, row]));
+    const missing = [...applied.keys()].find((name) => !files.some((file) => file.name === name));
+    if (missing)
+      throw new Error(`The migration ${missing} was applied to this database but is not in this release.`);
+    const results: MigrationResult[] = [];
+    for (const file of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      results.push(await applyFile(database, file, applied.get(file.name), holder));
+    }
+    return results;
+  } finally {
+    await database
+      .query('delete from schema_migration_lease where holder = :holder', { holder })
+      .catch(() => undefined);
+  }
+}
+
+async function applyFile(
+  database: TransactionalDatabase,
+  file: MigrationFile,
+  before: Applied | undefined,
+  holder: string,
+) {
+  const statements = split(file.text);
+  const done = Number(before?.applied ?? 0);
+  if (before && checksum(statements.slice(0, done)) !== before.checksum) {
+    throw new Error(`The migration ${file.name} was edited after it was applied: write a new file instead.`);
+  }
+  if (before && before.statements === before.applied && statements.length !== done) {
+    throw new Error(`The migration ${file.name} was edited after it was applied: write a new file instead.`);
+  }
+  for (let i = done; i < statements.length; i++) {
+    const sql = statements[i] as string;
+    await database
+      .atomically([
+        { sql: leaseRenewal, parameters: { holder, seconds: String(lease_s) }, rows: 1 },
+        { sql },
+        {
+          sql: `insert into schema_migrations (name, checksum, applied, statements) values (:name, :checksum, :applied::integer, :statements::integer)
+                on conflict (name) do update set checksum = excluded.checksum, applied = excluded.applied,
+                  statements = excluded.statements, applied_at = clock_timestamp()`,
+          parameters: {
+            name: file.name,
+            checksum: checksum(statements.slice(0, i + 1)),
+            applied: String(i + 1),
+            statements: String(statements.length),
+          },
+        },
+      ])
+      .catch((cause: unknown) => {
+        const reason =
+          ((cause as KernelError).cause as Error | undefined)?.message ?? (cause as Error).message;
+        throw new Error(`Statement ${i + 1} of ${file.name} failed: ${reason}`, { cause });
+      });
+  }
+  return { file: file.name, statements: statements.length - done };
+}
+
+/** Changes no row when the lease was lost, which undoes the step: two migrators never interleave. */
+const leaseRenewal = `update schema_migration_lease set until = clock_timestamp() + make_interval(secs => :seconds::integer)
+  where holder = :holder`;
+
+async function takeLease(database: Database, holder: string): Promise<void> {
+  const taken = await database.query(
+    `insert into schema_migration_lease as l (only_row, holder, until)
+     values (true, :holder, clock_timestamp() + make_interval(secs => :seconds::integer))
+     on conflict (only_row) do update set holder = excluded.holder, until = excluded.until where l.until < clock_timestamp()
+     returning holder`,
+    { holder, seconds: String(lease_s) },
+  );
+  if (taken.length === 0)
+    throw new Error('Another migrator is at work; its lease ends within two minutes of its last step.');
+}
+
+async function prepare(database: Database): Promise<void> {
+  const [found] = await database.query(
+    `select from pg_class where relname = 'schema_migration_lease' and relnamespace = 'public'::regnamespace`,
+  );
+  if (found) return;
+  await database.query(`create table if not exists schema_migrations (
+    name text primary key, checksum text not null, applied integer not null, statements integer not null,
+    applied_at timestamptz not null default clock_timestamp())`);
+  await database.query(
+    `comment on table schema_migrations is 'How far each migration file was applied; checksum covers its applied statements.'`,
+  );
+  await database.query(`create table if not exists schema_migration_lease (
+    only_row boolean primary key check (only_row), holder text not null, until timestamptz not null)`);
+  await database.query(
+    `comment on table schema_migration_lease is 'The migrator at work, until its lease ends.'`,
+  );
+  await database.query('revoke all on schema_migrations, schema_migration_lease from public');
+}
+
+async function appliedFiles(database: Database): Promise<Applied[]> {
+  return database.query<Applied>(
+    'select name, checksum, applied, statements from schema_migrations order by name',
+  );
+}
+
+/** A paused cluster takes up to half a minute to resume: wait for it instead of failing the deploy. */
+async function awake(database: Database, log: (sentence: string) => void): Promise<void> {
+  const end = Date.now() + resume_wait_ms;
+  for (;;) {
+    try {
+      await database.query('select 1 awake');
+      return;
+    } catch (error) {
+      const away = error instanceof KernelError && error.code === 'ledger_unavailable';
+      if (!away || Date.now() > end) throw error;
+      log('The database does not answer yet; trying again.');
+      await new Promise((resolve) => setTimeout(resolve, resume_pause_ms));
+    }
+  }
+}
+
+/** The statements of a file; a statement that holds only comments is none. */
+export function split(text: string): string[] {
+  return splitQuery(text, postgreSplitterOptions)
+    .map((item) => (typeof item === 'string' ? item : item.text).trim())
+    .filter((statement) => statement.replace(/--[^\n]*/g, '').trim() !== '');
+}
+
+function checksum(statements: string[]): string {
+  return createHash('sha256').update(statements.join('\u0000')).digest('hex');
+}

@@ -1,0 +1,52 @@
+// Who a bearer token speaks for: a JWT of the stage's issuer, verified by signature, issuer, expiry and client.
+import { JwtVerifier } from 'aws-jwt-verify';
+import { SimpleJwksCache } from 'aws-jwt-verify/jwk';
+import { KernelError } from './errors.ts';
+
+const jwks_timeout_ms = 3_000;
+export const platform_admin_group = 'platform-admin';
+
+export interface Identity {
+  /** Subject of the token; a UUID. */
+  subject: string;
+  groups: string[];
+}
+
+export type TokenVerifier = (authorization: string | undefined) => Promise<Identity>;
+
+/** Verifies access tokens of an issuer; keys are fetched once and kept. */
+export function tokenVerifier(issuer: string, clientId: string): TokenVerifier {
+  const verifier = JwtVerifier.create(
+    {
+      issuer,
+      audience: null, // an access token of Cognito names its client in client_id
+      jwksUri: `${issuer}/.well-known/jwks.json`,
+      customJwtCheck: ({ payload }) => {
+        if (payload.client_id !== clientId || payload.token_use !== 'access')
+          throw new Error('not an access token of this client');
+      },
+    },
+    { jwksCache: new SimpleJwksCache({ fetcher: { fetch: fetchJwks } }) },
+  );
+  return async (authorization) => {
+    const token = /^Bearer (.+)$/i.exec(authorization ?? '')?.[1];
+    if (!token) throw new KernelError('not_authenticated', 'A bearer token is required.');
+    const payload = await verifier.verify(token).catch((cause: unknown) => {
+      throw new KernelError('not_authenticated', 'The bearer token is not valid.', { cause });
+    });
+    const groups = payload['cognito:groups'];
+    return { subject: payload.sub ?? '', groups: Array.isArray(groups) ? groups.map(String) : [] };
+  };
+}
+
+/** @throws KernelError `forbidden` unless the identity is a platform admin. */
+export function requirePlatformAdmin({ groups }: Identity): void {
+  if (!groups.includes(platform_admin_group))
+    throw new KernelError('forbidden', 'This needs the role of a platform admin.');
+}
+
+async function fetchJwks(uri: string): Promise<ArrayBuffer> {
+  const response = await fetch(uri, { signal: AbortSignal.timeout(jwks_timeout_ms) });
+  if (!response.ok) throw new Error(`The issuer answered ${response.status}.`);
+  return response.arrayBuffer();
+}
