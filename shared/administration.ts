@@ -1,6 +1,6 @@
 // The operator's verbs: sites, plans, API keys, usage; each is one SQL function, audited in its own commit.
 import { randomBytes } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { KernelError } from './errors.ts';
 import type { Database, UsageCounter } from './ports.ts';
 import { apiKeyHash } from './site.ts';

@@ -1,5 +1,5 @@
 // What a tracker may send: reads a body in one of its three forms into events of one site, and checks each event by itself.
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { KernelError } from './errors.ts';
 
 export const events_max = 500;
@@ -76,7 +76,7 @@ function siteOf(json: JsonObject): string {
   throw new KernelError('missing_site_or_url', 'The field s (site) is missing.');
 }
 
-const text = z.union([z.string(), z.number(), z.boolean()]).nullish();
+const text = z.nullish(z.union([z.string(), z.number(), z.boolean()]));
 const fields = z.looseObject({
   i: z.unknown(),
   url: text,
