@@ -1,5 +1,6 @@
 // The control plane: one route, one verb. Administration needs the token of a platform admin.
 import httpRouter from '@middy/http-router';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { usageCounter } from '../shared/adapters/dynamodb.ts';
 import {
@@ -52,29 +53,30 @@ function admin(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, verb: Ad
   return { method, path: `/api/admin${path}`, handler: http(env, door) };
 }
 
-export const handler = httpRouter({
-  routes: [
-    { method: 'GET' as const, path: '/api/health', handler: http(env, health) },
-    admin('POST', '/sites', (request, actor) => createSite(database, json(request), actor), 201),
-    admin('GET', '/sites', ({ query }) => listSites(database, query.cursor, pageSize(query.limit))),
-    admin('PUT', '/sites/{ref}/plan', (request, actor, ref) => setPlan(database, ref, json(request), actor)),
-    admin('GET', '/sites/{ref}/usage', ({ query }, _actor, ref) =>
-      siteUsage(database, counter, ref, query.month),
-    ),
-    admin('GET', '/sites/{ref}/keys', (_request, _actor, ref) => listKeys(database, ref)),
-    admin('POST', '/sites/{ref}/keys', (_request, actor, ref) => createKey(database, ref, false, actor), 201),
-    admin(
-      'POST',
-      '/sites/{ref}/keys/rotate',
-      (_request, actor, ref) => createKey(database, ref, true, actor),
-      201,
-    ),
-    admin('DELETE', '/sites/{ref}/keys/{key}', ({ pathParameters }, actor, ref) =>
-      revokeKey(database, ref, pathParameters.key ?? '', actor),
-    ),
-    { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, notFound) },
-  ],
-});
+const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>([
+  { method: 'GET' as const, path: '/api/health', handler: http(env, health) },
+  admin('POST', '/sites', (request, actor) => createSite(database, json(request), actor), 201),
+  admin('GET', '/sites', ({ query }) => listSites(database, query.cursor, pageSize(query.limit))),
+  admin('PUT', '/sites/{ref}/plan', (request, actor, ref) => setPlan(database, ref, json(request), actor)),
+  admin('GET', '/sites/{ref}/usage', ({ query }, _actor, ref) =>
+    siteUsage(database, counter, ref, query.month),
+  ),
+  admin('GET', '/sites/{ref}/keys', (_request, _actor, ref) => listKeys(database, ref)),
+  admin('POST', '/sites/{ref}/keys', (_request, actor, ref) => createKey(database, ref, false, actor), 201),
+  admin(
+    'POST',
+    '/sites/{ref}/keys/rotate',
+    (_request, actor, ref) => createKey(database, ref, true, actor),
+    201,
+  ),
+  admin('DELETE', '/sites/{ref}/keys/{key}', ({ pathParameters }, actor, ref) =>
+    revokeKey(database, ref, pathParameters.key ?? '', actor),
+  ),
+  { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, notFound) },
+]);
+/** The router takes three parameters, which Lambda would take for a callback handler. */
+export const handler = (event: APIGatewayProxyEventV2, context: Context) =>
+  router(event, context, undefined as never);
 
 async function notFound({ method, path }: HttpRequest): Promise<never> {
   throw new KernelError('not_found', `There is no ${method} ${path}.`);

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { Metrics } from '@aws-lambda-powertools/metrics';
-import { logMetrics } from '@aws-lambda-powertools/metrics/middleware';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { BaseEnvironment } from '../shared/config.ts';
@@ -65,9 +64,12 @@ export function http(environment: BaseEnvironment, door: HttpDoor) {
 
 /** Adds logs and metrics to any handler. */
 export function observed<Event, Result>(handler: (event: Event, context: Context) => Promise<Result>) {
+  const publish = () => {
+    if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics();
+  };
   return middy(handler)
     .use(injectLambdaContext(logger, { resetKeys: true }))
-    .use(logMetrics(metrics));
+    .use({ after: publish, onError: publish });
 }
 
 /** The answer of an error that nothing else has answered: what is known in one sentence, the rest in the log only. */

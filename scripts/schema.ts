@@ -50,7 +50,10 @@ const parts: [title: string, sql: string][] = [
       where c.relnamespace = 'public'::regnamespace and not c.relispartition
         and not exists (select from pg_constraint k where k.conindid = x.indexrelid) order by i.relname`,
   ],
-  ['Functions', `select pg_get_functiondef(p.oid) || ';' from pg_proc p where p.pronamespace = 'public'::regnamespace order by p.oid::regprocedure::text`],
+  [
+    'Functions',
+    `select pg_get_functiondef(p.oid) || ';' from pg_proc p where p.pronamespace = 'public'::regnamespace order by p.oid::regprocedure::text`,
+  ],
   [
     'Triggers',
     `select pg_get_triggerdef(t.oid) || ';' from pg_trigger t join pg_class c on c.oid = t.tgrelid

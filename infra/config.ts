@@ -1,0 +1,179 @@
+// The stages and everything in which they differ: the one file to edit before a deployment.
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { RemovalPolicy } from 'aws-cdk-lib';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+
+/** The deployed functions; each is a file of functions/ and a folder of dist/. */
+export const FUNCTIONS = ['ingest', 'deliver', 'recover', 'api', 'migrate'] as const;
+export type FunctionName = (typeof FUNCTIONS)[number];
+
+export interface FunctionSize {
+  readonly memoryMb: number;
+  readonly timeoutSeconds: number;
+  /** Reserved from the concurrency of the account, which is as low as 10 in a new one: therefore unset by default. */
+  readonly reservedConcurrency?: number;
+}
+
+export interface LedgerSettings {
+  /** Aurora capacity units; 0 lets the cluster pause. */
+  readonly capacityMin: number;
+  readonly capacityMax: number;
+  /** Time without a connection after which a cluster with `capacityMin` 0 pauses; the first call then waits about 15 s. */
+  readonly autoPauseSeconds?: number;
+  /** A second instance in another zone, which takes over when the writer fails. */
+  readonly reader: boolean;
+  /**
+   * Encrypts with a key of this account instead of the one AWS manages: a snapshot under the latter can never be shared
+   * with a backup account. A change replaces the cluster.
+   */
+  readonly ownKey: boolean;
+  readonly performanceInsights: boolean;
+  /** How far back the ledger can be restored to any second. */
+  readonly backupDays: number;
+  readonly removalPolicy: RemovalPolicy;
+}
+
+export interface StageSettings {
+  readonly ledger: LedgerSettings;
+  readonly functions: Readonly<Record<FunctionName, FunctionSize>>;
+  /** Batches that `deliver` moves at once: each holds one database connection. */
+  readonly deliverConcurrency: number;
+  /** Requests a second that the whole API admits; the limits of a site or key are in the ledger. */
+  readonly throttle: { readonly rate: number; readonly burst: number };
+  readonly logRetention: RetentionDays;
+  /** What becomes of tables, secrets, users and keys with their stack. */
+  readonly removalPolicy: RemovalPolicy;
+  /** Deletion protection of everything that has it, and termination protection of the stacks. */
+  readonly protect: boolean;
+  /** Point-in-time recovery of the usage table, which the ledger can also rebuild. */
+  readonly usageRecovery: boolean;
+  /** Users must have a second factor, and Cognito blocks sign-ins with a leaked password (Plus plan, paid per user). */
+  readonly guardedSignIn: boolean;
+  /** Where the console lives; Cognito sends users back only there. Plain http is allowed for localhost only. */
+  readonly consoleUrls: readonly string[];
+}
+
+const FUNCTION_SIZES = {
+  ingest: { memoryMb: 512, timeoutSeconds: 15 },
+  deliver: { memoryMb: 512, timeoutSeconds: 30 },
+  recover: { memoryMb: 256, timeoutSeconds: 60 },
+  api: { memoryMb: 512, timeoutSeconds: 15 },
+  // The trigger that waits for it is itself cut off after 15 minutes and must report before that.
+  migrate: { memoryMb: 512, timeoutSeconds: 14 * 60 },
+} satisfies Record<FunctionName, FunctionSize>;
+
+const STAGES = {
+  dev: {
+    ledger: {
+      capacityMin: 0,
+      capacityMax: 2,
+      autoPauseSeconds: 900,
+      reader: false,
+      ownKey: false,
+      performanceInsights: false,
+      backupDays: 1,
+      removalPolicy: RemovalPolicy.DESTROY,
+    },
+    functions: FUNCTION_SIZES,
+    deliverConcurrency: 5,
+    throttle: { rate: 2_000, burst: 4_000 },
+    logRetention: RetentionDays.ONE_WEEK,
+    removalPolicy: RemovalPolicy.DESTROY,
+    protect: false,
+    usageRecovery: false,
+    guardedSignIn: false,
+    consoleUrls: ['http://localhost:3000/console'],
+  },
+  staging: {
+    ledger: {
+      capacityMin: 0.5,
+      capacityMax: 4,
+      reader: false,
+      ownKey: false,
+      performanceInsights: true,
+      backupDays: 7,
+      removalPolicy: RemovalPolicy.SNAPSHOT,
+    },
+    functions: FUNCTION_SIZES,
+    deliverConcurrency: 5,
+    throttle: { rate: 2_000, burst: 4_000 },
+    logRetention: RetentionDays.ONE_MONTH,
+    removalPolicy: RemovalPolicy.DESTROY,
+    protect: true,
+    usageRecovery: true,
+    guardedSignIn: false,
+    consoleUrls: ['http://localhost:3000/console'],
+  },
+  prod: {
+    ledger: {
+      capacityMin: 1,
+      capacityMax: 16,
+      reader: true,
+      ownKey: true,
+      performanceInsights: true,
+      backupDays: 35,
+      // Kept with its stack, but not when its very first creation fails, which would block the next attempt.
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    },
+    functions: { ...FUNCTION_SIZES, ingest: { memoryMb: 1024, timeoutSeconds: 15 } },
+    deliverConcurrency: 10,
+    throttle: { rate: 5_000, burst: 5_000 },
+    logRetention: RetentionDays.SIX_MONTHS,
+    removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    protect: true,
+    usageRecovery: true,
+    guardedSignIn: true,
+    consoleUrls: ['http://localhost:3000/console'],
+  },
+} satisfies Record<string, StageSettings>;
+
+export type Stage = keyof typeof STAGES;
+export const STAGE_NAMES = Object.keys(STAGES) as Stage[];
+
+/** Which source the deployed functions were built from; they tell it in every response. */
+export interface Build {
+  readonly commitSha: string;
+  readonly commitBranch: string;
+  readonly version: string;
+}
+
+export interface KernelConfig extends StageSettings {
+  readonly stage: Stage;
+  readonly build: Build;
+}
+
+/** @throws Error that names the allowed stages when `stage` is none of them. */
+export function kernelConfig(stage: string, build: Build): KernelConfig {
+  const name = STAGE_NAMES.find((one) => one === stage);
+  if (name === undefined) {
+    throw new Error(`The stage "${stage}" is unknown: choose ${STAGE_NAMES.join(', ')} with -c stage=NAME.`);
+  }
+  return { ...STAGES[name], stage: name, build };
+}
+
+const ROOT = join(import.meta.dirname, '..');
+
+export function readBuild(variables: Readonly<Record<string, string | undefined>>): Build {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  return {
+    commitSha: variables.COMMIT_SHA || variables.GITHUB_SHA || git('rev-parse', 'HEAD'),
+    commitBranch: variables.COMMIT_BRANCH || variables.GITHUB_REF_NAME || git('branch', '--show-current'),
+    version,
+  };
+}
+
+function git(...command: string[]): string {
+  if (!existsSync(join(ROOT, '.git'))) return 'unknown';
+  try {
+    const answer = execFileSync('git', command, {
+      cwd: ROOT,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return answer.trim() || 'unknown';
+  } catch {
+    return 'unknown';
+  }
+}

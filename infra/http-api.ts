@@ -1,0 +1,79 @@
+// The front door: an HTTP API that passes each request to a function and writes one access log line.
+import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
+import * as apigateway from 'aws-cdk-lib/aws-apigatewayv2';
+import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import { LogGroup } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import type { KernelConfig } from './config.ts';
+import type { KernelFunction } from './function.ts';
+
+/** Names no header, query or body: those carry keys and personal data. */
+const ACCESS_LOG = {
+  requestId: '$context.requestId',
+  time: '$context.requestTime',
+  method: '$context.httpMethod',
+  routeKey: '$context.routeKey',
+  path: '$context.path',
+  status: '$context.status',
+  responseLatency: '$context.responseLatency',
+  integrationLatency: '$context.integrationLatency',
+  integrationError: '$context.integrationErrorMessage',
+  responseLength: '$context.responseLength',
+  ip: '$context.identity.sourceIp',
+};
+
+export interface Route {
+  /** `GET` or `ANY`, a blank, and the path. */
+  readonly key: `${'ANY' | 'GET' | 'POST'} /${string}`;
+  /** How the function knows who calls, since the gateway lets everybody through. */
+  readonly authenticatedBy: string;
+}
+
+export class HttpApi extends Construct {
+  readonly api: apigateway.HttpApi;
+  readonly stage: apigateway.HttpStage;
+
+  constructor(scope: Construct, id: string, config: KernelConfig) {
+    super(scope, id);
+    this.api = new apigateway.HttpApi(this, 'Api', {
+      apiName: `revenue-kernel-${config.stage}`,
+      createDefaultStage: false,
+    });
+    const logs = new LogGroup(this, 'AccessLogs', {
+      logGroupName: `/aws/apigateway/revenue-kernel-${config.stage}`,
+      retention: config.logRetention,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    this.stage = this.api.addStage('Stage', {
+      stageName: '$default',
+      autoDeploy: true,
+      throttle: { rateLimit: config.throttle.rate, burstLimit: config.throttle.burst },
+      detailedMetricsEnabled: true,
+      accessLogSettings: {
+        destination: new apigateway.LogGroupLogDestination(logs),
+        format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
+      },
+    });
+  }
+
+  get url(): string {
+    return this.api.apiEndpoint;
+  }
+
+  /** Sends the routes to one function. */
+  // biome-ignore lint/suspicious/noExplicitAny: a route does not care which environment its function reads
+  route(id: string, target: KernelFunction<any>, ...routes: Route[]): void {
+    const integration = new HttpLambdaIntegration(id, target.lambda, {
+      // Longer than the function's own timeout, so that the function is the one who says that it took too long.
+      timeout: Duration.seconds(29),
+    });
+    for (const { key, authenticatedBy } of routes) {
+      const [method, path] = key.split(' ') as [keyof typeof apigateway.HttpMethod, string];
+      const made = this.api.addRoutes({ path, methods: [apigateway.HttpMethod[method]], integration });
+      for (const one of made) {
+        Validations.of(one).acknowledge({ id: 'AwsSolutions-APIG4', reason: authenticatedBy });
+      }
+    }
+  }
+}

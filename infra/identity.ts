@@ -1,0 +1,75 @@
+// Who may sign in: a Cognito user pool without self sign-up, and the public client of the console.
+import { Aws, Duration, Validations } from 'aws-cdk-lib';
+import * as cognito from 'aws-cdk-lib/aws-cognito';
+import { Construct } from 'constructs';
+import type { KernelConfig } from './config.ts';
+
+export class Identity extends Construct {
+  readonly userPool: cognito.UserPool;
+  readonly client: cognito.UserPoolClient;
+
+  constructor(scope: Construct, id: string, config: KernelConfig) {
+    super(scope, id);
+    this.userPool = this.createPool(config);
+    if (!config.guardedSignIn) acknowledgeUnguarded(this.userPool);
+    // Members administer the platform across all tenants; everybody else's rights are rows of the ledger.
+    this.userPool.addGroup('PlatformAdmin', { groupName: 'platform-admin' });
+    this.userPool.addDomain('Domain', {
+      cognitoDomain: { domainPrefix: `revenue-kernel-${config.stage}-${Aws.ACCOUNT_ID}` },
+    });
+    this.client = this.userPool.addClient('Console', {
+      generateSecret: false, // a browser cannot keep one: the code is bound by PKCE instead
+      preventUserExistenceErrors: true,
+      enableTokenRevocation: true,
+      supportedIdentityProviders: [cognito.UserPoolClientIdentityProvider.COGNITO],
+      oAuth: {
+        flows: { authorizationCodeGrant: true },
+        scopes: [cognito.OAuthScope.OPENID, cognito.OAuthScope.EMAIL, cognito.OAuthScope.PROFILE],
+        callbackUrls: [...config.consoleUrls],
+        logoutUrls: [...config.consoleUrls],
+      },
+      accessTokenValidity: Duration.hours(1),
+      idTokenValidity: Duration.hours(1),
+      refreshTokenValidity: Duration.hours(12),
+    });
+  }
+
+  private createPool(config: KernelConfig): cognito.UserPool {
+    const guarded = config.guardedSignIn;
+    return new cognito.UserPool(this, 'Users', {
+      selfSignUpEnabled: false,
+      signInAliases: { email: true },
+      signInCaseSensitive: false,
+      autoVerify: { email: true },
+      accountRecovery: cognito.AccountRecovery.EMAIL_ONLY,
+      passwordPolicy: {
+        minLength: 12,
+        requireLowercase: true,
+        requireUppercase: true,
+        requireDigits: true,
+        requireSymbols: true,
+        tempPasswordValidity: Duration.days(3),
+      },
+      mfa: guarded ? cognito.Mfa.REQUIRED : cognito.Mfa.OPTIONAL,
+      mfaSecondFactor: { otp: true, sms: false },
+      featurePlan: guarded ? cognito.FeaturePlan.PLUS : cognito.FeaturePlan.ESSENTIALS,
+      ...(guarded && { standardThreatProtectionMode: cognito.StandardThreatProtectionMode.FULL_FUNCTION }),
+      deletionProtection: config.protect,
+      removalPolicy: config.removalPolicy,
+    });
+  }
+}
+
+function acknowledgeUnguarded(pool: cognito.UserPool): void {
+  Validations.of(pool).acknowledge(
+    {
+      id: 'AwsSolutions-COG2',
+      reason:
+        'Only developers sign in to this stage, and it holds no customer data; prod requires a second factor.',
+    },
+    {
+      id: 'AwsSolutions-COG8',
+      reason: 'The Plus plan is paid per user, and users of this stage are created by hand; prod has it.',
+    },
+  );
+}

@@ -1,0 +1,119 @@
+// What every deployment replaces: the functions, and what calls them.
+import { CfnOutput, Duration, Stack, type StackProps } from 'aws-cdk-lib';
+import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
+import { ScheduleExpression } from 'aws-cdk-lib/aws-scheduler';
+import type { Construct } from 'constructs';
+import type {
+  ApiEnvironment,
+  DeliverEnvironment,
+  IngestEnvironment,
+  RecoverEnvironment,
+} from '../shared/config.ts';
+import type { KernelConfig } from './config.ts';
+import type { DataStack } from './data-stack.ts';
+import { KernelFunction } from './function.ts';
+import { HttpApi } from './http-api.ts';
+import { Migrations } from './migrations.ts';
+import { DeadLetterQueue } from './queues.ts';
+import { Schedules } from './schedules.ts';
+
+export interface KernelStackProps extends StackProps {
+  readonly config: KernelConfig;
+  readonly data: DataStack;
+}
+
+export class KernelStack extends Stack {
+  constructor(scope: Construct, id: string, { config, data, ...props }: KernelStackProps) {
+    super(scope, id, props);
+    const ingest = createIngest(this, config, data);
+    const deliver = createDeliver(this, config, data);
+    const recover = createRecover(this, config, data);
+    const api = createApi(this, config, data);
+
+    new Migrations(this, 'Migrations', config, data.ledger).before(ingest, deliver, recover, api);
+    new Schedules(this, 'Schedules', config).run(
+      'Recover',
+      recover,
+      ScheduleExpression.rate(Duration.minutes(5)),
+    );
+
+    const http = new HttpApi(this, 'Http', config);
+    http.route('Ingest', ingest, {
+      key: 'ANY /api/sync',
+      authenticatedBy:
+        'The function admits an event by the origin that its site registered, or by an API key.',
+    });
+    http.route(
+      'Api',
+      api,
+      { key: 'GET /api/health', authenticatedBy: 'Health is public and tells nothing but "healthy".' },
+      {
+        key: 'ANY /api/admin/{proxy+}',
+        authenticatedBy:
+          'The function verifies the JWT itself and then asks the ledger for the rights of its user.',
+      },
+    );
+    new CfnOutput(this, 'ApiUrl', { value: http.url });
+  }
+}
+
+function createIngest(scope: Construct, config: KernelConfig, data: DataStack) {
+  const ingest = new KernelFunction<IngestEnvironment>(scope, 'Ingest', {
+    config,
+    entry: 'ingest',
+    description: 'Takes events: ledger, quota and outbox in one commit',
+    database: data.ledger.as('kernel_ingest'),
+    environment: {
+      DELIVERY_QUEUE_URL: data.delivery.queue.queueUrl,
+      USAGE_TABLE: data.usage.tableName,
+    },
+  });
+  ingest.allow(['sqs:SendMessage'], data.delivery.queue.queueArn);
+  ingest.allow(['dynamodb:UpdateItem'], data.usage.tableArn);
+  return ingest;
+}
+
+function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) {
+  const deliver = new KernelFunction<DeliverEnvironment>(scope, 'Deliver', {
+    config,
+    entry: 'deliver',
+    description: 'Moves the batches that the queue names from the outbox to the events',
+    database: data.ledger.as('kernel_deliver'),
+    environment: {},
+  });
+  deliver.lambda.addEventSource(
+    new SqsEventSource(data.delivery.queue, {
+      batchSize: 10,
+      maxConcurrency: config.deliverConcurrency,
+      reportBatchItemFailures: true,
+    }),
+  );
+  return deliver;
+}
+
+function createRecover(scope: Construct, config: KernelConfig, data: DataStack) {
+  return new KernelFunction<RecoverEnvironment>(scope, 'Recover', {
+    config,
+    entry: 'recover',
+    description: 'Moves what the queue lost or a delivery left behind',
+    database: data.ledger.as('kernel_deliver'),
+    environment: {},
+    deadLetters: new DeadLetterQueue(scope, 'FailedInvocations').acknowledge(),
+  });
+}
+
+function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
+  const api = new KernelFunction<ApiEnvironment>(scope, 'Api', {
+    config,
+    entry: 'api',
+    description: 'Health and administration',
+    database: data.ledger.as('kernel_api'),
+    environment: {
+      USAGE_TABLE: data.usage.tableName,
+      TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
+      TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
+    },
+  });
+  api.allow(['dynamodb:GetItem'], data.usage.tableArn);
+  return api;
+}

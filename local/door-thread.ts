@@ -1,0 +1,58 @@
+// Starts the door in its own thread and speaks with it by messages.
+import { Worker } from 'node:worker_threads';
+import type { DoorSettings } from './door.ts';
+import type { DoorMessage, DoorReply, DoorWorkerData, FaultModule } from './door-worker.ts';
+
+export type DoorThread = {
+  url: string;
+  port: number;
+  /** Resolves when the door knows of it. */
+  addIdentity(accessKeyId: string, name: string): Promise<void>;
+  addSecret(arn: string, value: string): Promise<void>;
+  /** Settles when the thread has ended; rejects when it failed. */
+  exited: Promise<void>;
+  close(): Promise<void>;
+};
+
+export async function startDoorThread(options: DoorSettings & { fault?: FaultModule }): Promise<DoorThread> {
+  const { fault, ...settings } = options;
+  const workerData: DoorWorkerData = { settings, ...(fault ? { fault } : {}) };
+  const worker = new Worker(new URL('./door-worker.ts', import.meta.url), { workerData });
+  const exited = new Promise<void>((resolve, reject) => {
+    worker.once('error', reject).once('exit', () => resolve());
+  });
+  exited.catch(() => {});
+
+  // Replies come in the order of the messages.
+  const waiting: ((reply: DoorReply) => void)[] = [];
+  worker.on('message', (reply: DoorReply) => waiting.shift()?.(reply));
+  const next = (): Promise<DoorReply> => {
+    const reply = new Promise<DoorReply>((resolve) => waiting.push(resolve));
+    const ended = exited.then((): never => {
+      throw new Error('The thread of the door has ended.');
+    });
+    return Promise.race([reply, ended]);
+  };
+  const send = (message: DoorMessage) => {
+    worker.postMessage(message);
+    return next();
+  };
+
+  const opened = await next();
+  if (opened.type !== 'open') throw new Error('The door did not open.');
+  return {
+    url: opened.url,
+    port: opened.port,
+    exited,
+    async addIdentity(accessKeyId, name) {
+      await send({ type: 'identity', accessKeyId, name });
+    },
+    async addSecret(arn, value) {
+      await send({ type: 'secret', arn, value });
+    },
+    async close() {
+      worker.postMessage({ type: 'close' } satisfies DoorMessage);
+      await exited;
+    },
+  };
+}

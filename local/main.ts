@@ -1,0 +1,108 @@
+// `npm start`: builds, synthesizes, boots the embedded stack, creates a demo site and says how to use it.
+import { createWriteStream, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { synth } from '../scripts/synth.ts';
+import { demoSite } from './demo-site.ts';
+import { watchParent } from './parent.ts';
+import { removeStackFile, writeStackFile } from './stack-file.ts';
+import { type LocalStack, startLocal } from './start.ts';
+
+process.env.TZ = 'UTC'; // as in Lambda; a worker cannot set its own
+
+const root = join(import.meta.dirname, '..');
+const directory = join(root, '.local');
+const assembly = join(directory, 'cdk.out');
+const default_port = 3000;
+
+const say = (sentence = '') => process.stdout.write(`${sentence}\n`);
+
+async function main(): Promise<void> {
+  const fresh = process.argv.includes('--fresh');
+  const unknown = process.argv.slice(2).find((argument) => argument !== '--fresh');
+  if (unknown) throw new Error(`Unknown option ${unknown}: npm start takes --fresh only.`);
+  const port = readPort(process.env.PORT);
+  const started = performance.now();
+  const progress = (sentence: string) =>
+    say(`  ${((performance.now() - started) / 1000).toFixed(1).padStart(4)} s  ${sentence} …`);
+
+  mkdirSync(directory, { recursive: true });
+  progress('Building the functions');
+  await import('../scripts/build.ts');
+  progress('Synthesizing the CDK app');
+  await synth('dev', assembly);
+  const log = createWriteStream(join(directory, 'functions.ndjson'), { flags: 'a' });
+  const stack = await startLocal({
+    directory,
+    assembly,
+    port,
+    fresh,
+    durable: true,
+    progress,
+    onLog: ({ function: name, line }) => {
+      log.write(`${line}\n`);
+      if (/"level":"(ERROR|CRITICAL)"/.test(line)) process.stderr.write(`${name}: ${line}\n`);
+    },
+  });
+  stopOnSignal(stack);
+  progress('Creating the demo site');
+  const admin = await writeStackFile(directory, stack);
+  const site = await demoSite(stack.url, admin);
+  greet(stack, site, (performance.now() - started) / 1000);
+}
+
+function stopOnSignal(stack: LocalStack): void {
+  let stopping = false;
+  const stop = async (why: string) => {
+    if (stopping) return;
+    stopping = true;
+    say(`\n${why}: stopping.`);
+    removeStackFile(directory);
+    await stack.close();
+    process.exit(0);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop(signal));
+  watchParent(() => void stop('The command that started this has ended'));
+  stack.postgres.exited.then(() => {
+    if (stopping) return;
+    process.stderr.write('Postgres has ended; the stack stops with it. Its log is in .local/postgres.\n');
+    void stop('Postgres ended');
+  });
+}
+
+function greet(
+  stack: LocalStack,
+  site: { id: string; public_id: string; api_key?: string },
+  seconds: number,
+): void {
+  say();
+  say(`Revenue Kernel is ready after ${seconds.toFixed(1)} s.`);
+  say(`  API            ${stack.url}      (GET ${stack.url}/api/health)`);
+  say(`  Demo site      ${site.public_id}      id ${site.id}`);
+  if (site.api_key) say(`  API key        ${site.api_key}      (shown this once)`);
+  say(`  For tools      .local/stack.json      function logs in .local/functions.ndjson`);
+  say(
+    `  Not emulated   ${[...stack.notEmulated.keys()].map((type) => type.replace('AWS::', '')).join(', ')}`,
+  );
+  say();
+  say('Send an event:');
+  say();
+  say(`  curl -i ${stack.url}/api/sync -H 'Origin: http://localhost' -H 'Content-Type: application/json' \\`);
+  say(
+    `    -d '{"s":"${site.public_id}","url":"http://localhost/","ec":"page","ea":"view","i":"first-event"}'`,
+  );
+  say();
+  say('Ctrl-C stops everything; the next start continues; npm start -- --fresh begins anew.');
+}
+
+function readPort(text: string | undefined): number {
+  if (text === undefined || text === '') return default_port;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new Error(`PORT is ${text}, but a port is a whole number from 1 to 65535.`);
+  return port;
+}
+
+await main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

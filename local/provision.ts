@@ -1,0 +1,217 @@
+// Creates each emulated resource of the template in its engine and says what Ref and GetAtt answer for it here.
+import {
+  CreateTableCommand,
+  DynamoDBClient,
+  type KeySchemaElement,
+  ResourceInUseException,
+} from '@aws-sdk/client-dynamodb';
+import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { CLIENT_ID } from './issuer.ts';
+import type { FunctionDefinition } from './lambda.ts';
+import type { Resolver, ResourceValue } from './resolver.ts';
+import type { State } from './state.ts';
+import { type Assembly, assetDirectory, type Resource } from './template.ts';
+
+/** Beyond this, Lambda's own queueing and throttling is what a hot path meets. */
+const ingest_concurrency = 16;
+const stack_tables_ms = 100;
+
+export interface Engines {
+  assembly: Assembly;
+  resolver: Resolver;
+  state: State;
+  issuerUrl: string;
+  doorUrl: string;
+  /** SDK settings of the stack's own calls through the door. */
+  client: { endpoint: string; region: string; credentials: { accessKeyId: string; secretAccessKey: string } };
+  addSecret(arn: string, value: string): Promise<void>;
+  functions: FunctionDefinition[];
+  apiUrl: string;
+}
+
+type Provisioner = (resource: Resource, engines: Engines) => Promise<ResourceValue> | ResourceValue;
+
+export const provisioners: Record<string, Provisioner> = {
+  'AWS::SQS::Queue': queue,
+  'AWS::DynamoDB::GlobalTable': table,
+  'AWS::DynamoDB::Table': table,
+  'AWS::RDS::DBCluster': cluster,
+  'AWS::SecretsManager::Secret': secret,
+  'AWS::SecretsManager::SecretTargetAttachment': (resource, { resolver }) => {
+    const ref = String(resolver.property(resource, 'SecretId'));
+    return { ref, attributes: {} };
+  },
+  'AWS::Lambda::Function': lambda,
+  'AWS::Lambda::Version': (resource, { resolver }) => {
+    const ref = arn(resource, 'lambda', `function:${resolver.property(resource, 'FunctionName')}:1`);
+    return { ref, attributes: { FunctionArn: ref, Version: '1' } };
+  },
+  'AWS::Lambda::Alias': (resource, { resolver }) => {
+    const ref = arn(
+      resource,
+      'lambda',
+      `function:${resolver.property(resource, 'FunctionName')}:${resolver.property(resource, 'Name')}`,
+    );
+    return { ref, attributes: { AliasArn: ref } };
+  },
+  'AWS::ApiGatewayV2::Api': (resource, { apiUrl }) => ({
+    ref: resource.logicalId,
+    attributes: { ApiEndpoint: apiUrl, ApiId: resource.logicalId },
+  }),
+  'AWS::Cognito::UserPool': (_resource, { issuerUrl }) => ({
+    ref: 'local_pool',
+    attributes: {
+      ProviderURL: issuerUrl,
+      ProviderName: issuerUrl,
+      UserPoolId: 'local_pool',
+      Arn: 'arn:aws:cognito-idp:local:000000000000:userpool/local_pool',
+    },
+  }),
+  'AWS::Cognito::UserPoolClient': () => ({ ref: CLIENT_ID, attributes: { ClientId: CLIENT_ID } }),
+  'AWS::Scheduler::ScheduleGroup': named,
+  'AWS::Scheduler::Schedule': named,
+  'AWS::Lambda::EventSourceMapping': named,
+  'AWS::ApiGatewayV2::Route': named,
+  'AWS::ApiGatewayV2::Integration': named,
+  'AWS::ApiGatewayV2::Stage': named,
+  'Custom::Trigger': named,
+};
+
+function named(resource: Resource): ResourceValue {
+  return { ref: resource.logicalId, attributes: { Arn: arn(resource, 'local', resource.logicalId) } };
+}
+
+async function queue(resource: Resource, { resolver, client, doorUrl }: Engines): Promise<ResourceValue> {
+  const name = resource.logicalId;
+  const text = (property: string) => {
+    const value = resolver.property(resource, property);
+    return value === undefined
+      ? undefined
+      : typeof value === 'object'
+        ? JSON.stringify(value)
+        : String(value);
+  };
+  const attributes = Object.fromEntries(
+    [
+      'VisibilityTimeout',
+      'MessageRetentionPeriod',
+      'DelaySeconds',
+      'ReceiveMessageWaitTimeSeconds',
+      'RedrivePolicy',
+    ]
+      .map((property) => [property, text(property)])
+      .filter(([, value]) => value !== undefined),
+  );
+  const sqs = new SQSClient(client);
+  await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes: attributes }));
+  sqs.destroy();
+  return {
+    ref: `${doorUrl}/000000000000/${name}`,
+    attributes: { Arn: arn(resource, 'sqs', name, client.region), QueueName: name },
+  };
+}
+
+async function table(resource: Resource, { resolver, client }: Engines): Promise<ResourceValue> {
+  const name = resource.logicalId;
+  const dynamodb = new DynamoDBClient(client);
+  await dynamodb
+    .send(
+      new CreateTableCommand({
+        TableName: name,
+        AttributeDefinitions: resolver.property(resource, 'AttributeDefinitions') as never,
+        KeySchema: resolver.property(resource, 'KeySchema') as KeySchemaElement[],
+        BillingMode: 'PAY_PER_REQUEST',
+      }),
+    )
+    .catch((error: unknown) => {
+      if (!(error instanceof ResourceInUseException)) throw error; // it is there since the last start
+    });
+  await new Promise((resolve) => setTimeout(resolve, stack_tables_ms));
+  dynamodb.destroy();
+  return {
+    ref: name,
+    attributes: { Arn: arn(resource, 'dynamodb', `table/${name}`, client.region), TableId: name },
+  };
+}
+
+function cluster(resource: Resource, { client }: Engines): ResourceValue {
+  return {
+    ref: clusterName,
+    attributes: {
+      DBClusterArn: arn(resource, 'rds', `cluster:${clusterName}`, client.region),
+      DBClusterResourceId: clusterName,
+      'Endpoint.Address': '127.0.0.1',
+    },
+  };
+}
+
+export const clusterName = 'local-cluster';
+
+async function secret(
+  resource: Resource,
+  { resolver, state, addSecret, client }: Engines,
+): Promise<ResourceValue> {
+  const ref = arn(resource, 'secretsmanager', `secret:${resource.logicalId}`, client.region);
+  const generate = resolver.property(resource, 'GenerateSecretString') as
+    | { SecretStringTemplate?: string; GenerateStringKey?: string }
+    | undefined;
+  const generated = state.secret(resource.logicalId);
+  const value = generate?.GenerateStringKey
+    ? JSON.stringify({
+        ...JSON.parse(generate.SecretStringTemplate ?? '{}'),
+        [generate.GenerateStringKey]: generated,
+      })
+    : generated;
+  await addSecret(ref, value);
+  return { ref, attributes: { Id: ref } };
+}
+
+function lambda(resource: Resource, engines: Engines): ResourceValue {
+  const { resolver, assembly, functions, state, client, doorUrl } = engines;
+  const name = String(resolver.property(resource, 'FunctionName') ?? resource.logicalId);
+  const value = {
+    ref: name,
+    attributes: { Arn: arn(resource, 'lambda', `function:${name}`, client.region) },
+  };
+  const environment = resolver.property(resource, 'Environment.Variables') as
+    | Record<string, string>
+    | undefined;
+  const directory = assetDirectory(
+    assembly,
+    resource.stack,
+    String(resolver.property(resource, 'Code.S3Key')),
+  );
+  if (!directory || !environment) return value; // the CDK's own provider functions: their work is done by the local counterpart
+  const reserved = resolver.property(resource, 'ReservedConcurrentExecutions');
+  const concurrency = environment.POWERTOOLS_SERVICE_NAME === 'ingest' ? ingest_concurrency : 4;
+  functions.push({
+    name,
+    logicalId: resource.logicalId,
+    arn: value.attributes.Arn,
+    directory,
+    handler: String(resolver.property(resource, 'Handler')),
+    timeoutMs: Number(resolver.property(resource, 'Timeout') ?? 3) * 1000,
+    memoryMb: Number(resolver.property(resource, 'MemorySize') ?? 128),
+    maxConcurrency: Math.min(concurrency, Number(reserved ?? concurrency)),
+    environment: {
+      ...environment,
+      AWS_ACCESS_KEY_ID: accessKey(name),
+      AWS_SECRET_ACCESS_KEY: state.secret(`access-key:${name}`),
+      AWS_REGION: client.region,
+      AWS_ENDPOINT_URL_DYNAMODB: doorUrl,
+      AWS_ENDPOINT_URL_SQS: doorUrl,
+      AWS_ENDPOINT_URL_RDS_DATA: doorUrl,
+      AWS_ENDPOINT_URL_SECRETS_MANAGER: doorUrl,
+    },
+  });
+  return value;
+}
+
+/** The access key of a function, by which the door knows who calls. */
+export function accessKey(name: string): string {
+  return `LOCAL${Buffer.from(name).toString('hex').toUpperCase()}`;
+}
+
+function arn(_resource: Resource, service: string, rest: string, region = 'eu-west-1'): string {
+  return `arn:aws:${service}:${region}:000000000000:${rest}`;
+}

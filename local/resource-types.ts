@@ -1,0 +1,82 @@
+// Which CloudFormation resource types the embedded stack runs, and which it knows to leave out; every other type is an error.
+
+/** Types with a real local counterpart. */
+export const EMULATED: ReadonlySet<string> = new Set([
+  'AWS::ApiGatewayV2::Api',
+  'AWS::ApiGatewayV2::Integration',
+  'AWS::ApiGatewayV2::Route',
+  'AWS::ApiGatewayV2::Stage',
+  'AWS::Cognito::UserPool',
+  'AWS::Cognito::UserPoolClient',
+  'AWS::DynamoDB::GlobalTable',
+  'AWS::DynamoDB::Table',
+  'AWS::Lambda::Alias',
+  'AWS::Lambda::EventSourceMapping',
+  'AWS::Lambda::Function',
+  'AWS::Lambda::Version',
+  'AWS::RDS::DBCluster',
+  'AWS::SQS::Queue',
+  'AWS::Scheduler::Schedule',
+  'AWS::Scheduler::ScheduleGroup',
+  'AWS::SecretsManager::Secret',
+  'AWS::SecretsManager::SecretTargetAttachment',
+  'Custom::Trigger',
+]);
+
+const NO_NETWORK = 'everything listens on loopback, there is no network to lay out';
+const NO_IAM = 'calls between functions and services are not authorised by IAM';
+const NO_METRICS = 'there are no CloudWatch metrics to watch';
+const ONE_DATABASE = 'one local PostgreSQL server stands for the whole cluster';
+const NO_TOPICS = 'notifications have no subscriber here';
+const NO_KEYS = 'nothing is encrypted at rest';
+const CDK_HELPER = 'a helper of the deployment that changes nothing a function can see';
+
+/** Types that are accepted and not emulated, each with the reason that is listed once at the start. */
+export const ACCEPTED: ReadonlyMap<string, string> = new Map([
+  ['AWS::CDK::Metadata', CDK_HELPER],
+  ['AWS::CloudWatch::Alarm', NO_METRICS],
+  ['AWS::CloudWatch::CompositeAlarm', NO_METRICS],
+  ['AWS::CloudWatch::Dashboard', NO_METRICS],
+  ['AWS::Cognito::UserPoolDomain', 'the local issuer has its own address'],
+  ['AWS::Cognito::UserPoolGroup', 'the local issuer puts groups into the token on request'],
+  ['AWS::EC2::EIP', NO_NETWORK],
+  ['AWS::EC2::FlowLog', NO_NETWORK],
+  ['AWS::EC2::InternetGateway', NO_NETWORK],
+  ['AWS::EC2::NatGateway', NO_NETWORK],
+  ['AWS::EC2::NetworkAcl', NO_NETWORK],
+  ['AWS::EC2::NetworkAclEntry', NO_NETWORK],
+  ['AWS::EC2::Route', NO_NETWORK],
+  ['AWS::EC2::RouteTable', NO_NETWORK],
+  ['AWS::EC2::SecurityGroup', NO_NETWORK],
+  ['AWS::EC2::SecurityGroupEgress', NO_NETWORK],
+  ['AWS::EC2::SecurityGroupIngress', NO_NETWORK],
+  ['AWS::EC2::Subnet', NO_NETWORK],
+  ['AWS::EC2::SubnetNetworkAclAssociation', NO_NETWORK],
+  ['AWS::EC2::SubnetRouteTableAssociation', NO_NETWORK],
+  ['AWS::EC2::VPC', NO_NETWORK],
+  ['AWS::EC2::VPCEndpoint', NO_NETWORK],
+  ['AWS::EC2::VPCGatewayAttachment', NO_NETWORK],
+  ['AWS::IAM::ManagedPolicy', NO_IAM],
+  ['AWS::IAM::Policy', NO_IAM],
+  ['AWS::IAM::Role', NO_IAM],
+  ['AWS::KMS::Alias', NO_KEYS],
+  ['AWS::KMS::Key', NO_KEYS],
+  ['AWS::Lambda::EventInvokeConfig', 'asynchronous calls follow the default retries of Lambda'],
+  ['AWS::Lambda::Permission', NO_IAM],
+  ['AWS::Logs::LogGroup', 'log lines go to the terminal'],
+  ['AWS::Logs::LogStream', 'log lines go to the terminal'],
+  ['AWS::Logs::MetricFilter', NO_METRICS],
+  ['AWS::Logs::ResourcePolicy', NO_IAM],
+  ['AWS::RDS::DBClusterParameterGroup', ONE_DATABASE],
+  ['AWS::RDS::DBInstance', ONE_DATABASE],
+  ['AWS::RDS::DBParameterGroup', ONE_DATABASE],
+  ['AWS::RDS::DBSubnetGroup', NO_NETWORK],
+  ['AWS::SNS::Subscription', NO_TOPICS],
+  ['AWS::SNS::Topic', NO_TOPICS],
+  ['AWS::SNS::TopicPolicy', NO_TOPICS],
+  ['AWS::SQS::QueuePolicy', NO_IAM],
+  ['AWS::SecretsManager::ResourcePolicy', NO_IAM],
+  ['AWS::SecretsManager::RotationSchedule', 'a local secret never rotates'],
+  ['Custom::LogRetention', 'log lines go to the terminal'],
+  ['Custom::VpcRestrictDefaultSG', NO_NETWORK],
+]);

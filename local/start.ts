@@ -1,0 +1,257 @@
+// The embedded stack: reads the synthesized template, starts the engines, creates each resource, migrates, and serves.
+// `npm start`, the tests and the benches all use startLocal().
+import { rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import type { Clock } from './clock.ts';
+import { type DoorThread, startDoorThread } from './door-thread.ts';
+import type { FaultModule } from './door-worker.ts';
+import { createHttpApi, type HttpApi } from './http-api.ts';
+import { type Issuer, startIssuer } from './issuer.ts';
+import { createFunctions, type Functions, type FunctionsOptions } from './lambda.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
+import { accessKey, clusterName, type Engines, provisioners } from './provision.ts';
+import type { ResourceValue } from './resolver.ts';
+import { ACCEPTED, EMULATED } from './resource-types.ts';
+import type { Schedules } from './schedule.ts';
+import { lockDirectory, openState, type State } from './state.ts';
+import { type Assembly, classify, createResolver, creationOrder, loadAssembly } from './template.ts';
+import { apiOf, type EventSources, startEventSources, startSchedules, triggerOf } from './wiring.ts';
+
+const region = 'eu-west-1';
+export const databaseName = 'kernel';
+/** The caller that the stack's own tools use at the door. */
+const operator = 'operator';
+
+export interface LocalOptions {
+  /** Holds the data, the state and stack.json. */
+  directory: string;
+  /** The synthesized cloud assembly. */
+  assembly: string;
+  /** 0, the default, takes a free one. */
+  port?: number;
+  /** Begins anew: removes what an earlier start left in the folder. */
+  fresh?: boolean;
+  /** Keeps tables and queues on disk, so that they survive a restart; Postgres always does. */
+  durable?: boolean;
+  clock?: Clock;
+  doorFault?: FaultModule;
+  functionFault?: FunctionsOptions['fault'];
+  onLog?: FunctionsOptions['onLog'];
+  progress?: (sentence: string) => void;
+}
+
+export interface LocalStack {
+  url: string;
+  postgres: Postgres;
+  door: DoorThread;
+  issuer: Issuer;
+  functions: Functions;
+  schedules: Schedules;
+  eventSources: EventSources;
+  /** Resource types of the template that are accepted but not emulated, with the reason. */
+  notEmulated: Map<string, string>;
+  /** SDK settings with which tools and tests call the door. */
+  client: Engines['client'];
+  /** The name of the deployed function whose bundle this is. */
+  functionName(entry: string): string;
+  resource(type: string, namePart: string): ResourceValue;
+  state: State;
+  close(): Promise<void>;
+}
+
+/** @throws Error with one sentence that says what to do: taken port or folder, missing binaries, a template that cannot run here. */
+export async function startLocal(options: LocalOptions): Promise<LocalStack> {
+  const progress = options.progress ?? (() => undefined);
+  const unlock = lockDirectory(options.directory);
+  const started: (() => unknown)[] = [unlock];
+  const close = async () => {
+    for (const stop of started.splice(0).reverse()) await stop();
+  };
+  try {
+    const stack = await start(options, progress, started);
+    return { ...stack, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function start(
+  options: LocalOptions,
+  progress: (sentence: string) => void,
+  started: (() => unknown)[],
+) {
+  if (options.fresh)
+    for (const left of ['postgres', 'dynamodb', 'sqs', 'state.json'])
+      rmSync(join(options.directory, left), { recursive: true, force: true });
+  const state = openState(options.directory);
+  const assembly = loadAssembly(options.assembly, { region });
+  const { errors, accepted } = classify(assembly, { emulated: EMULATED, accepted: ACCEPTED });
+  if (errors[0]) throw new Error(errors[0]);
+  const order = creationOrder(assembly, EMULATED);
+  const port = options.port || (await freePort());
+  await checkPort(port);
+
+  progress('Starting Postgres 17');
+  const postgres = await startPostgres({
+    directory: join(options.directory, 'postgres'),
+    masterPassword: state.secret(masterSecretOf(assembly)),
+    database: databaseName,
+  });
+  started.push(() => postgres.stop());
+  const issuer = await startIssuer(state.issuerKey);
+  started.push(() => issuer.close());
+  state.issuerKey = issuer.key;
+
+  progress('Opening the Data API, DynamoDB, SQS and Secrets Manager');
+  const door = await openDoor(options, postgres, assembly);
+  started.push(() => door.close());
+
+  progress(`Creating ${order.length} resources of ${assembly.stacks.map(({ name }) => name).join(', ')}`);
+  const values = new Map<string, ResourceValue>();
+  const engines = { ...enginesOf(assembly, values, state, issuer, door), apiUrl: `http://127.0.0.1:${port}` };
+  for (const resource of order) {
+    const provision = provisioners[resource.type];
+    if (!provision)
+      throw new Error(`There is no engine for ${resource.type} of ${resource.stack}/${resource.logicalId}.`);
+    values.set(`${resource.stack}/${resource.logicalId}`, await provision(resource, engines));
+  }
+  for (const { name } of engines.functions) await door.addIdentity(accessKey(name), name);
+  state.save();
+  const functions = createFunctions(engines.functions, {
+    region,
+    ...(options.onLog && { onLog: options.onLog }),
+    ...(options.functionFault && { fault: options.functionFault }),
+  });
+  started.push(() => functions.close());
+
+  for (const name of triggerOf(order, engines)) {
+    progress('Migrating the database');
+    const result = await functions.invoke(name, {});
+    if (!result.ok) throw new Error(`The migrations failed: ${result.errorMessage}`);
+  }
+  const eventSources = startEventSources(order, engines, functions);
+  started.push(() => eventSources.stop());
+  const schedules = startSchedules(order, engines, functions, options.clock);
+  started.push(() => schedules.stop());
+  const http: HttpApi = await createHttpApi({
+    apis: apiOf(order, engines),
+    functions,
+    port,
+    host: '127.0.0.1',
+  });
+  started.push(() => http.close());
+
+  return {
+    url: engines.apiUrl,
+    postgres,
+    door,
+    issuer,
+    functions,
+    schedules,
+    eventSources,
+    state,
+    client: engines.client,
+    notEmulated: new Map(accepted.map(({ type }) => [type, ACCEPTED.get(type) ?? ''])),
+    functionName: (entry: string) => named(engines, entry),
+    resource: (type: string, part: string) => find(order, values, type, part),
+  };
+}
+
+function openDoor(options: LocalOptions, postgres: Postgres, assembly: Assembly): Promise<DoorThread> {
+  const { region: here, accountId } = assembly.pseudo;
+  return startDoorThread({
+    identities: new Map([[accessKey(operator), operator]]),
+    secrets: new Map(),
+    region,
+    database: {
+      clusterArn: `arn:aws:rds:${here}:${accountId}:cluster:${clusterName}`,
+      host: '127.0.0.1',
+      port: postgres.port,
+    },
+    ...(options.durable && {
+      dynamodbDirectory: join(options.directory, 'dynamodb'),
+      queueDirectory: join(options.directory, 'sqs'),
+    }),
+    ...(options.doorFault && { fault: options.doorFault }),
+  });
+}
+
+function enginesOf(
+  assembly: Assembly,
+  values: Map<string, ResourceValue>,
+  state: State,
+  issuer: Issuer,
+  door: DoorThread,
+): Omit<Engines, 'apiUrl'> {
+  return {
+    assembly,
+    resolver: createResolver(assembly, values),
+    state,
+    issuerUrl: issuer.url,
+    doorUrl: door.url,
+    addSecret: (arn, value) => door.addSecret(arn, value),
+    functions: [],
+    client: {
+      endpoint: door.url,
+      region,
+      credentials: {
+        accessKeyId: accessKey(operator),
+        secretAccessKey: state.secret(`access-key:${operator}`),
+      },
+    },
+  };
+}
+
+function named(engines: Omit<Engines, 'apiUrl'>, entry: string): string {
+  const found = engines.functions.find(({ environment }) => environment.POWERTOOLS_SERVICE_NAME === entry);
+  if (!found) throw new Error(`The template has no function ${entry}.`);
+  return found.name;
+}
+
+function find(
+  order: { stack: string; logicalId: string; type: string }[],
+  values: Map<string, ResourceValue>,
+  type: string,
+  part: string,
+) {
+  const found = order.find((resource) => resource.type === type && resource.logicalId.includes(part));
+  const value = found && values.get(`${found.stack}/${found.logicalId}`);
+  if (!value) throw new Error(`The template has no ${type} named ${part}.`);
+  return value;
+}
+
+/** The cluster's own secret: Postgres is set up with its password before the resource is created. */
+function masterSecretOf(assembly: Assembly): string {
+  const attachment = assembly.stacks
+    .flatMap(({ resources }) => resources)
+    .find(({ type }) => type === 'AWS::SecretsManager::SecretTargetAttachment');
+  const { SecretId } = (attachment?.properties ?? {}) as { SecretId?: { Ref?: string } };
+  if (!SecretId?.Ref) throw new Error('The template attaches no secret to the cluster.');
+  return SecretId.Ref;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Before anything is started, for nothing is worse than a boot that fails at its end. */
+async function checkPort(port: number): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', () =>
+      reject(
+        new Error(
+          `Port ${port} is taken: stop what listens there, or choose another, for example PORT=${port + 1} npm start.`,
+        ),
+      ),
+    );
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  await new Promise((resolve) => server.close(resolve));
+}

@@ -1,0 +1,77 @@
+// What a stack must remember between starts: generated passwords, access keys, the issuer's key; and the lock of its folder.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface State {
+  /** The secret of that name, generated at its first use. */
+  secret(name: string): string;
+  issuerKey: Record<string, unknown> | undefined;
+  save(): void;
+}
+
+const private_file = { mode: 0o600 };
+
+export function openState(directory: string): State {
+  const file = join(directory, 'state.json');
+  const stored = read<{ secrets: Record<string, string>; issuerKey?: Record<string, unknown> }>(file) ?? {
+    secrets: {},
+  };
+  const state: State = {
+    issuerKey: stored.issuerKey,
+    secret(name) {
+      stored.secrets[name] ??= randomBytes(24).toString('base64url');
+      return stored.secrets[name];
+    },
+    save() {
+      writeFileSync(file, JSON.stringify({ ...stored, issuerKey: state.issuerKey }, null, 2), private_file);
+    },
+  };
+  return state;
+}
+
+/**
+ * Takes the folder for this process; the lock of a process that is gone is taken over.
+ * @throws Error with one sentence when a stack runs in the folder already.
+ */
+export function lockDirectory(directory: string): () => void {
+  mkdirSync(directory, { recursive: true });
+  const file = join(directory, 'lock');
+  for (let attempt = 0; ; attempt++) {
+    try {
+      writeFileSync(file, String(process.pid), { ...private_file, flag: 'wx' });
+      return () => rmSync(file, { force: true });
+    } catch {
+      const holder = Number(readFileOr(file, '0'));
+      if (attempt > 0 || (holder !== process.pid && isAlive(holder))) {
+        throw new Error(
+          `A stack runs in ${directory} already (process ${holder}): stop it first, or use another checkout.`,
+        );
+      }
+      rmSync(file, { force: true });
+    }
+  }
+}
+
+export function read<T>(file: string): T | undefined {
+  const text = readFileOr(file, '');
+  return text === '' ? undefined : (JSON.parse(text) as T);
+}
+
+function readFileOr(file: string, missing: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return missing;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

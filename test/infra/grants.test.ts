@@ -1,0 +1,129 @@
+// What each function may do in the account, to the last action: a grant that is not listed here fails.
+import { afterAll, describe, expect, test } from 'vitest';
+import { FUNCTIONS, type FunctionName, STAGE_NAMES } from '../../infra/config.ts';
+import { functionOf, ofType, type Resource, removeAssemblies, synthesized } from './assembly.ts';
+
+afterAll(removeAssemblies);
+
+interface Statement {
+  Effect: string;
+  Action: string | string[];
+  Resource: unknown;
+}
+
+const QUERY = ['rds-data:ExecuteStatement on LedgerCluster'];
+const BASE = (entry: string): string[] => [
+  `logs:CreateLogStream on ${entry}Logs`,
+  `logs:PutLogEvents on ${entry}Logs`,
+  'xray:PutTelemetryRecords on *',
+  'xray:PutTraceSegments on *',
+];
+const secret = (id: string): string => `secretsmanager:GetSecretValue on Ledger${id}`;
+
+const GRANTS: Record<FunctionName, string[]> = {
+  ingest: [
+    ...BASE('Ingest'),
+    ...QUERY,
+    secret('kernelingestSecret'),
+    'dynamodb:UpdateItem on Usage',
+    'sqs:SendMessage on DeliveryQueue',
+  ],
+  deliver: [
+    ...BASE('Deliver'),
+    ...QUERY,
+    secret('kerneldeliverSecret'),
+    ...[
+      'ChangeMessageVisibility',
+      'DeleteMessage',
+      'GetQueueAttributes',
+      'GetQueueUrl',
+      'ReceiveMessage',
+    ].map((action) => `sqs:${action} on DeliveryQueue`),
+  ],
+  recover: [
+    ...BASE('Recover'),
+    ...QUERY,
+    secret('kerneldeliverSecret'),
+    ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
+      (action) => `sqs:${action} on FailedInvocations`,
+    ),
+  ],
+  api: [...BASE('Api'), ...QUERY, secret('kernelapiSecret'), 'dynamodb:GetItem on Usage'],
+  migrate: [
+    ...BASE('MigrationsMigrate'),
+    ...QUERY,
+    ...['BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
+      (action) => `rds-data:${action} on LedgerCluster`,
+    ),
+    ...['kernelingestSecret', 'kerneldeliverSecret', 'kernelapiSecret', 'MasterSecretAttachment'].map(secret),
+  ],
+};
+
+describe.each(STAGE_NAMES)('%s', (name) => {
+  const stage = synthesized(name);
+
+  test.each(FUNCTIONS)('%s may do exactly what is listed', (entry) => {
+    const role: string = functionOf(stage, entry).Properties.Role['Fn::GetAtt'][0];
+    expect(stage.resources.get(role)?.Properties.ManagedPolicyArns).toBeUndefined();
+    const granted = statementsOf(role).flatMap(({ Action, Resource }) =>
+      [Action].flat().flatMap((action) => [Resource].flat().map((target) => `${action} on ${named(target)}`)),
+    );
+    expect(granted.sort()).toEqual([...GRANTS[entry]].sort());
+  });
+
+  test('no role has a wildcard action, and a wildcard resource only where nothing narrower exists', () => {
+    const wide: string[] = [];
+    for (const [role] of ofType(stage, 'AWS::IAM::Role')) {
+      for (const { Action, Effect, Resource } of statementsOf(role)) {
+        expect(Effect).toBe('Allow');
+        for (const action of [Action].flat()) {
+          expect(action).not.toContain('*');
+          if (JSON.stringify(Resource).includes('*')) wide.push(`${action} by ${role.slice(0, -8)}`);
+        }
+      }
+    }
+    const functions = ['Api', 'Deliver', 'Ingest', 'MigrationsMigrate', 'Recover'];
+    expect(wide.sort()).toEqual([
+      // Each deployment invokes the version of `migrate` that it has just made, and no other function.
+      'lambda:InvokeFunction by AWSCDKTriggerCustomResourceProviderCustomResourceProviderRole',
+      ...functions.map((name) => `xray:PutTelemetryRecords by ${name}Role`),
+      ...functions.map((name) => `xray:PutTraceSegments by ${name}Role`),
+    ]);
+  });
+
+  test('no role has a managed policy, and each can be assumed by one AWS service only', () => {
+    for (const [, { Properties }] of ofType(stage, 'AWS::IAM::Role')) {
+      expect(Properties.ManagedPolicyArns).toBeUndefined();
+      const [statement, ...others] = Properties.AssumeRolePolicyDocument.Statement;
+      expect(others).toEqual([]);
+      expect(Object.keys(statement.Principal)).toEqual(['Service']);
+    }
+  });
+
+  test('functions are invoked by the HTTP API only where a policy of the function says so', () => {
+    for (const [, { Properties }] of ofType(stage, 'AWS::Lambda::Permission')) {
+      expect(Properties.Principal).toBe('apigateway.amazonaws.com');
+      expect(JSON.stringify(Properties.SourceArn)).toContain('HttpApi');
+    }
+    expect(ofType(stage, 'AWS::Lambda::Url')).toEqual([]);
+  });
+
+  function statementsOf(role: string): Statement[] {
+    const attached = ofType(stage, 'AWS::IAM::Policy')
+      .map(([, resource]) => resource)
+      .filter(({ Properties }) => Properties.Roles.some(({ Ref }: { Ref: string }) => Ref === role));
+    const inline: Resource['Properties'][] = stage.resources.get(role)?.Properties.Policies ?? [];
+    return [...attached.map(({ Properties }) => Properties), ...inline].flatMap(
+      ({ PolicyDocument }) => PolicyDocument.Statement as Statement[],
+    );
+  }
+});
+
+/** The logical id behind a resource of a policy, without the hashes that CDK adds. */
+function named(target: unknown): string {
+  if (typeof target === 'string') return target;
+  const written = JSON.stringify(target);
+  const imported = /ExportsOutput(?:Ref|FnGetAtt)(\w+?)[0-9A-F]{8}(?:Arn)?[0-9A-F]{8}"/.exec(written);
+  const local = /"Fn::GetAtt":\["(\w+?)[0-9A-F]{8}","Arn"\]/.exec(written);
+  return imported?.[1] ?? local?.[1] ?? written;
+}

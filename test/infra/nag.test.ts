@@ -1,0 +1,78 @@
+// The AWS Solutions rules hold for every stage, and what is acknowledged is a short list that a reviewer reads.
+import { type Stack, Validations } from 'aws-cdk-lib';
+import { Queue } from 'aws-cdk-lib/aws-sqs';
+import type { IConstruct } from 'constructs';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { STAGE_NAMES } from '../../infra/config.ts';
+import { freshApp, removeAssemblies, synthesized } from './assembly.ts';
+
+afterAll(removeAssemblies);
+
+/** Acknowledged in every stage; a function's own path is written as `*`. CDK acknowledges rules of its own for its own code. */
+const ALWAYS = [
+  'Data/Ledger/Cluster AwsSolutions-RDS6',
+  'Data/Ledger/MasterSecret AwsSolutions-SMG4',
+  'Data/Ledger/kernel_apiSecret AwsSolutions-SMG4',
+  'Data/Ledger/kernel_deliverSecret AwsSolutions-SMG4',
+  'Data/Ledger/kernel_ingestSecret AwsSolutions-SMG4',
+  'Kernel/*/Tracing AwsSolutions-IAM5[Resource::*]',
+  'Kernel/FailedInvocations AwsSolutions-SQS3',
+  'Kernel/Http/Api/ANY--api--admin--{proxy+} AwsSolutions-APIG4',
+  'Kernel/Http/Api/ANY--api--sync AwsSolutions-APIG4',
+  'Kernel/Http/Api/GET--api--health AwsSolutions-APIG4',
+  'Kernel/Schedules/DeadLetters AwsSolutions-SQS3',
+];
+const UNGUARDED_SIGN_IN = ['Data/Identity/Users AwsSolutions-COG2', 'Data/Identity/Users AwsSolutions-COG8'];
+
+describe.each(STAGE_NAMES)('%s', (stage) => {
+  test('has no finding, neither of the AWS Solutions rules nor of the CloudFormation schema', () => {
+    expect(synthesized(stage).report.pluginReports).toEqual([]);
+  });
+
+  test('acknowledges only the listed rules, each with a sentence', () => {
+    const found = acknowledgements(synthesized(stage).app);
+    const more = {
+      dev: [...UNGUARDED_SIGN_IN, 'Data/Ledger/Cluster AwsSolutions-RDS10'],
+      staging: UNGUARDED_SIGN_IN,
+      prod: [],
+    };
+    expect([...found.keys()].sort()).toEqual([...ALWAYS, ...more[stage]].sort());
+    for (const reason of found.values()) expect(reason).toMatch(/^[A-Z].{40,}\.$/);
+  });
+});
+
+test('a finding that nobody acknowledged stops the synthesis and names itself', () => {
+  const printed = vi.spyOn(console, 'error').mockImplementation(() => undefined);
+  const app = freshApp('dev');
+  new Queue(app.node.findChild('Kernel') as Stack, 'Careless');
+  let message = '';
+  try {
+    app.synth();
+  } catch (error) {
+    message = String(error);
+  }
+  expect(`${message} ${printed.mock.calls.flat().join(' ')}`).toContain('AwsSolutions-SQS4');
+  expect(message).not.toBe('');
+  printed.mockRestore();
+});
+
+test('an unknown stage is refused with the names of the known ones', () => {
+  expect(() => freshApp('production')).toThrow(
+    'The stage "production" is unknown: choose dev, staging, prod with -c stage=NAME.',
+  );
+});
+
+function acknowledgements(root: IConstruct): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { node } of root.node.findAll()) {
+    for (const { type, data } of node.metadata) {
+      if (type !== Validations.ACKNOWLEDGED_RULES_METADATA_KEY) continue;
+      for (const [id, reason] of Object.entries(data as Record<string, string>)) {
+        if (!id.includes('AwsSolutions')) continue;
+        const path = node.path.replace(/^Kernel\/.*\/Tracing$/, 'Kernel/*/Tracing');
+        found.set(`${path} ${id.replace(/^annotation::/i, '')}`, reason);
+      }
+    }
+  }
+  return found;
+}

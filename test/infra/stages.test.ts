@@ -1,0 +1,190 @@
+// What every stage promises to whoever deploys it: nothing public, nothing unbounded, nothing lost without a trace.
+import { afterAll, describe, expect, test } from 'vitest';
+import { FUNCTIONS, STAGE_NAMES, type Stage } from '../../infra/config.ts';
+import { functionOf, ofType, one, removeAssemblies, synthesized } from './assembly.ts';
+
+afterAll(removeAssemblies);
+
+const MINUTE = 60;
+
+/** A changed id here means a new, empty resource at the next deployment: move the data first, then change the list. */
+const STATEFUL = {
+  'AWS::Cognito::UserPool': ['IdentityUsers61009EFD'],
+  'AWS::DynamoDB::GlobalTable': ['Usage04F2BA28'],
+  'AWS::RDS::DBCluster': ['LedgerClusterB694961F'],
+  'AWS::SecretsManager::Secret': [
+    'LedgerMasterSecretD2A38834',
+    'LedgerkernelapiSecretF31D3D19',
+    'LedgerkerneldeliverSecretD09BCFA0',
+    'LedgerkernelingestSecretC0D529D1',
+  ],
+  'AWS::SQS::Queue': [
+    'DeliveryDeadLettersA8B3558F',
+    'DeliveryQueue6A0D8ED9',
+    'FailedInvocationsED025904',
+    'SchedulesDeadLettersE738B711',
+  ],
+};
+
+const keeping = (name: Stage): string => (name === 'prod' ? 'RetainExceptOnCreate' : 'Delete');
+
+describe.each(STAGE_NAMES)('the data of %s', (name) => {
+  const stage = synthesized(name);
+
+  test('keeps the logical ids of everything that holds data', () => {
+    for (const [type, ids] of Object.entries(STATEFUL)) {
+      expect(
+        ofType(stage, type)
+          .map(([id]) => id)
+          .sort(),
+      ).toEqual(ids);
+    }
+  });
+
+  test('encrypts the ledger, backs it up and protects it as the stage asks', () => {
+    const { Properties: cluster, DeletionPolicy } = one(stage, 'AWS::RDS::DBCluster');
+    expect(cluster).toMatchObject({
+      Engine: 'aurora-postgresql',
+      EngineVersion: '17.9',
+      StorageEncrypted: true,
+      EnableHttpEndpoint: true,
+      DatabaseName: 'kernel',
+      MasterUsername: 'kernel_master',
+      DeletionProtection: name !== 'dev',
+      BackupRetentionPeriod: { dev: 1, staging: 7, prod: 35 }[name],
+      EnableCloudwatchLogsExports: ['postgresql'],
+    });
+    expect(DeletionPolicy).toBe({ dev: 'Delete', staging: 'Snapshot', prod: 'RetainExceptOnCreate' }[name]);
+    expect(cluster.ServerlessV2ScalingConfiguration.MinCapacity).toBe(
+      { dev: 0, staging: 0.5, prod: 1 }[name],
+    );
+    expect(ofType(stage, 'AWS::RDS::DBInstance')).toHaveLength(name === 'prod' ? 2 : 1);
+    expect(one(stage, 'AWS::RDS::DBClusterParameterGroup').Properties.Parameters['rds.force_ssl']).toBe('1');
+  });
+
+  test('protects the usage table and the users as the stage asks', () => {
+    const table = one(stage, 'AWS::DynamoDB::GlobalTable');
+    expect(table.Properties.BillingMode).toBe('PAY_PER_REQUEST');
+    expect(table.Properties.Replicas[0]).toMatchObject({
+      DeletionProtectionEnabled: name !== 'dev',
+      PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: name !== 'dev' },
+    });
+    expect(table.DeletionPolicy).toBe(keeping(name));
+    const users = one(stage, 'AWS::Cognito::UserPool');
+    expect(users.Properties).toMatchObject({
+      AdminCreateUserConfig: { AllowAdminCreateUserOnly: true },
+      DeletionProtection: name === 'dev' ? 'INACTIVE' : 'ACTIVE',
+      MfaConfiguration: name === 'prod' ? 'ON' : 'OPTIONAL',
+    });
+    expect(users.DeletionPolicy).toBe(keeping(name));
+  });
+
+  test('protects its stacks from termination as the stage asks', () => {
+    for (const stack of stage.app.synth().stacks)
+      expect(stack.terminationProtection ?? false).toBe(name !== 'dev');
+  });
+});
+
+describe.each(STAGE_NAMES)('the ways into %s', (name) => {
+  const stage = synthesized(name);
+
+  test('opens no network path to the ledger', () => {
+    for (const type of ['InternetGateway', 'NatGateway', 'SecurityGroupIngress', 'Route', 'VPCEndpoint']) {
+      expect(ofType(stage, `AWS::EC2::${type}`)).toEqual([]);
+    }
+    for (const [, { Properties }] of ofType(stage, 'AWS::EC2::Subnet')) {
+      expect(Properties.MapPublicIpOnLaunch).toBe(false);
+    }
+    for (const [, { Properties }] of ofType(stage, 'AWS::RDS::DBInstance')) {
+      expect(Properties.PubliclyAccessible).toBe(false);
+    }
+    const group = one(stage, 'AWS::EC2::SecurityGroup').Properties;
+    expect(group.SecurityGroupIngress).toBeUndefined();
+    // What CDK writes for "no egress": an address that no host has.
+    expect(group.SecurityGroupEgress).toMatchObject([{ CidrIp: '255.255.255.255/32' }]);
+  });
+
+  test('gives every log group a retention', () => {
+    const days = { dev: 7, staging: 30, prod: 180 }[name];
+    for (const [, { Properties }] of ofType(stage, 'AWS::Logs::LogGroup')) {
+      expect(Properties.RetentionInDays).toBe(days);
+    }
+  });
+
+  test('refuses plain HTTP on every queue and keeps what a queue could not deliver', () => {
+    const queues = ofType(stage, 'AWS::SQS::Queue');
+    const secured = ofType(stage, 'AWS::SQS::QueuePolicy')
+      .filter(([, { Properties }]) => {
+        const [{ Effect, Condition }] = Properties.PolicyDocument.Statement;
+        return Effect === 'Deny' && Condition.Bool['aws:SecureTransport'] === 'false';
+      })
+      .map(([, { Properties }]) => Properties.Queues[0].Ref);
+    expect(secured.sort()).toEqual(queues.map(([id]) => id).sort());
+    for (const [, { Properties }] of queues) {
+      expect(Properties.SqsManagedSseEnabled).toBe(true);
+      const deadLetters = Properties.MessageRetentionPeriod === 14 * 24 * 60 * MINUTE;
+      expect(deadLetters || Properties.RedrivePolicy?.maxReceiveCount === 5).toBe(true);
+    }
+    const delivery = stage.resources.get('DeliveryQueue6A0D8ED9')?.Properties;
+    expect(delivery.VisibilityTimeout).toBeGreaterThanOrEqual(
+      6 * functionOf(stage, 'deliver').Properties.Timeout,
+    );
+  });
+});
+
+describe.each(STAGE_NAMES)('the functions of %s', (name) => {
+  const stage = synthesized(name);
+
+  test('runs every function on Node 24, arm64, with its own log group and a bounded time', () => {
+    const functions = ofType(stage, 'AWS::Lambda::Function');
+    expect(functions).toHaveLength(FUNCTIONS.length + 1); // CDK's own behind the trigger is the sixth
+    for (const [, { Properties }] of functions) {
+      expect(Properties).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
+      expect(stage.resources.get(Properties.LoggingConfig.LogGroup.Ref)?.Type).toBe('AWS::Logs::LogGroup');
+      expect(Properties.Timeout).toBeLessThanOrEqual(15 * MINUTE);
+      expect(Properties.VpcConfig).toBeUndefined();
+    }
+    const groups = functions.map(([, { Properties }]) => Properties.LoggingConfig.LogGroup.Ref);
+    expect(new Set(groups).size).toBe(functions.length);
+  });
+
+  test('migrates before any other function is created or changed', () => {
+    const [[trigger, { Properties }] = ['', { Properties: {} }]] = ofType(stage, 'Custom::Trigger');
+    expect(Properties.InvocationType).toBe('RequestResponse');
+    for (const entry of FUNCTIONS.filter((name) => name !== 'migrate')) {
+      expect(functionOf(stage, entry).DependsOn).toContain(trigger);
+    }
+    // The custom resource reports to CloudFormation from a function that itself lives 15 minutes.
+    expect(Number(Properties.Timeout)).toBeLessThan(15 * MINUTE * 1000);
+  });
+
+  test('routes every path to the function that owns it and limits the rate of all', () => {
+    const keys = ofType(stage, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties.RouteKey);
+    expect(keys.sort()).toEqual(['ANY /api/admin/{proxy+}', 'ANY /api/sync', 'GET /api/health']);
+    const settings = one(stage, 'AWS::ApiGatewayV2::Stage').Properties;
+    expect(settings.DefaultRouteSettings.ThrottlingRateLimit).toBeGreaterThan(0);
+    expect(JSON.parse(settings.AccessLogSettings.Format).requestId).toBe('$context.requestId');
+    expect(one(stage, 'AWS::ApiGatewayV2::Api').Properties.CorsConfiguration).toBeUndefined();
+  });
+});
+
+describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
+  const stage = synthesized(name);
+
+  test('delivers batches with partial failures and never more at once than the ledger bears', () => {
+    const { Properties } = one(stage, 'AWS::Lambda::EventSourceMapping');
+    expect(Properties).toMatchObject({ BatchSize: 10, FunctionResponseTypes: ['ReportBatchItemFailures'] });
+    expect(Properties.ScalingConfig.MaximumConcurrency).toBeGreaterThanOrEqual(2);
+  });
+
+  test('recovers every five minutes with the intended time, few retries and a dead-letter queue', () => {
+    const { ScheduleExpression, Target } = one(stage, 'AWS::Scheduler::Schedule').Properties;
+    expect(ScheduleExpression).toBe('rate(5 minutes)');
+    expect(JSON.parse(Target.Input)).toEqual({ scheduled_time: '<aws.scheduler.scheduled-time>' });
+    expect(Target.RetryPolicy).toEqual({ MaximumRetryAttempts: 2, MaximumEventAgeInSeconds: 15 * MINUTE });
+    expect(Target.DeadLetterConfig.Arn['Fn::GetAtt'][0]).toBe('SchedulesDeadLettersE738B711');
+    const async = one(stage, 'AWS::Lambda::EventInvokeConfig').Properties;
+    expect(async.MaximumRetryAttempts).toBe(0);
+    expect(async.DestinationConfig.OnFailure.Destination['Fn::GetAtt'][0]).toBe('FailedInvocationsED025904');
+  });
+});
