@@ -2,8 +2,8 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { demoUsers } from './issuer.ts';
-import { accessKey } from './provision.ts';
 import type { LocalStack } from './start.ts';
+import { accessKey } from './template/provision.ts';
 
 const private_file = { mode: 0o600 };
 

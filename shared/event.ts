@@ -78,7 +78,6 @@ function siteOf(json: JsonObject): string {
 
 const text = z.nullish(z.union([z.string(), z.number(), z.boolean()]));
 const fields = z.looseObject({
-  i: z.unknown(),
   url: text,
   u: text,
   sid: text,
@@ -88,7 +87,6 @@ const fields = z.looseObject({
   el: text,
   ev: text,
   r: text,
-  t: z.unknown(),
 });
 
 /**
@@ -102,7 +100,8 @@ export function checkEvent(event: JsonObject, now: Date): TrackedEvent {
     const issue = parsed.error.issues[0];
     throw new KernelError('event_invalid', `The field ${issue?.path.join('.')} is not of its type.`);
   }
-  const { url, u, r, t } = parsed.data;
+  const { url, u, r } = parsed.data;
+  const { t } = event;
   const address = String(url ?? u ?? '').trim();
   if (address === '') throw new KernelError('missing_site_or_url', 'The field url is missing.');
   if (typeof t === 'number' && now.getTime() - t > event_age_max_ms) {

@@ -1,6 +1,6 @@
 // Faults for a door in its own thread: the options name one operation and what happens to its next calls, counted in
 // memory that the test shares with the thread.
-import type { DoorCall } from '../../local/door-faults.ts';
+import type { DoorCall } from '../../local/door/faults.ts';
 
 type Options = { operation: string; point: 'before' | 'after'; remaining: Int32Array; error?: string };
 

@@ -11,9 +11,9 @@ import {
   SendMessageCommand,
 } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Door, startDoor } from '../../local/door.ts';
-import type { DoorCall, Fault } from '../../local/door-faults.ts';
-import { queueArn, queueUrl } from '../../local/queues.ts';
+import { type Door, startDoor } from '../../local/door/door.ts';
+import type { DoorCall, Fault } from '../../local/door/faults.ts';
+import { queueArn, queueUrl } from '../../local/door/queues.ts';
 import { awsClients, createQueue, createTable } from './aws-clients.ts';
 import { masterSecret, secretArn, settingsFor, statement } from './open-door.ts';
 import { MASTER_PASSWORD, openPostgres, sql } from './open-postgres.ts';

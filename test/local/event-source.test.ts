@@ -1,8 +1,12 @@
 // The local event source mapping, on the real local queue engine.
 import { type FauxqsServer, startFauxqs } from 'fauxqs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createEventSource, type EventSource, type EventSourceOptions } from '../../local/event-source.ts';
-import type { InvokeResult } from '../../local/lambda.ts';
+import {
+  createEventSource,
+  type EventSource,
+  type EventSourceOptions,
+} from '../../local/lambda/event-source.ts';
+import type { InvokeResult } from '../../local/lambda/functions.ts';
 
 const ACCOUNT = '000000000000';
 const REGION = 'eu-west-1';

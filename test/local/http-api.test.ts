@@ -2,9 +2,9 @@
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Api, createHttpApi, type HttpApi, type HttpApiOptions } from '../../local/http-api.ts';
-import { compileRoutes } from '../../local/http-routes.ts';
-import type { InvokeResult } from '../../local/lambda.ts';
+import { type Api, createHttpApi, type HttpApi, type HttpApiOptions } from '../../local/http/http-api.ts';
+import { compileRoutes } from '../../local/http/routes.ts';
+import type { InvokeResult } from '../../local/lambda/functions.ts';
 
 const open: HttpApi[] = [];
 afterEach(async () => {

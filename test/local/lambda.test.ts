@@ -8,7 +8,7 @@ import {
   type FunctionDefinition,
   type Functions,
   type FunctionsOptions,
-} from '../../local/lambda.ts';
+} from '../../local/lambda/functions.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'lambda-'));
 writeFileSync(

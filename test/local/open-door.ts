@@ -1,5 +1,5 @@
 // The settings of a door for tests: two callers, and the secret of the master role of a Postgres.
-import type { DoorSettings } from '../../local/door.ts';
+import type { DoorSettings } from '../../local/door/door.ts';
 import { MASTER_PASSWORD } from './open-postgres.ts';
 
 const clusterArn = 'arn:aws:rds:eu-central-1:000000000000:cluster:kernel';

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createDatabase, type Postgres, startPostgres } from '../../local/postgres.ts';
-import { isOpenToNobody } from '../../local/postgres-binaries.ts';
+import { isOpenToNobody } from '../../local/postgres/binaries.ts';
+import { createDatabase, type Postgres, startPostgres } from '../../local/postgres/postgres.ts';
 import { sql } from './open-postgres.ts';
 
 const masterPassword = "it's a password";

@@ -1,6 +1,7 @@
 // The local scheduler, with a clock that the test moves.
 import { describe, expect, it } from 'vitest';
-import type { AsyncOptions, InvokeResult } from '../../local/lambda.ts';
+import type { AsyncOptions, InvokeResult } from '../../local/lambda/functions.ts';
+import { parseExpression } from '../../local/schedule/expression.ts';
 import {
   createSchedules,
   type DeadLetter,
@@ -8,8 +9,7 @@ import {
   fakeClock,
   type ScheduleDefinition,
   type Schedules,
-} from '../../local/schedule.ts';
-import { parseExpression } from '../../local/schedule-expression.ts';
+} from '../../local/schedule/schedule.ts';
 
 const ARN = 'arn:aws:scheduler:eu-west-1:000000000000:schedule/default/job';
 const SCHEDULED_AT = JSON.stringify({ at: '<aws.scheduler.scheduled-time>' });

@@ -4,8 +4,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { createResolver, type Resolver, type ResourceValue } from '../../local/resolver.ts';
-import { ACCEPTED, EMULATED } from '../../local/resource-types.ts';
 import {
   type Assembly,
   assetDirectory,
@@ -13,7 +11,9 @@ import {
   creationOrder,
   loadAssembly,
   type Resource,
-} from '../../local/template.ts';
+} from '../../local/template/assembly.ts';
+import { createResolver, type Resolver, type ResourceValue } from '../../local/template/resolver.ts';
+import { ACCEPTED, EMULATED } from '../../local/template/resource-types.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'assembly-'));
 afterAll(() => rmSync(root, { recursive: true }));

@@ -1,4 +1,4 @@
-// Once for the whole test run: one Postgres and one migrated template database, migrated as in AWS, through the Data API.
+// Once for the whole test run: the synthesized app, one Postgres, and one database migrated as in AWS, through the Data API.
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { createDataApi } from '../../local/data-api/server.ts';
-import { createDatabase, MASTER, startPostgres } from '../../local/postgres.ts';
+import { createDatabase, MASTER, startPostgres } from '../../local/postgres/postgres.ts';
+import { synth } from '../../scripts/synth.ts';
 import { dataApi } from '../../shared/adapters/data-api.ts';
 import { migrate } from '../../shared/migration.ts';
 
@@ -19,11 +20,15 @@ declare module 'vitest' {
   interface ProvidedContext {
     superuserUrl: string;
     masterPassword: string;
+    /** The cloud assembly of stage dev, which every embedded stack of the run reads. */
+    assembly: string;
   }
 }
 
 export default async function setup(project: TestProject) {
   const directory = await mkdtemp(join(tmpdir(), 'kernel-test-'));
+  const assembly = join(directory, 'cdk.out');
+  const synthesized = synth('dev', assembly);
   const postgres = await startPostgres({ directory, masterPassword });
   await createDatabase(postgres.superuserUrl, templateName);
   const secret = { username: MASTER, password: masterPassword };
@@ -52,6 +57,8 @@ export default async function setup(project: TestProject) {
   await api.close();
   project.provide('superuserUrl', postgres.superuserUrl);
   project.provide('masterPassword', masterPassword);
+  await synthesized;
+  project.provide('assembly', assembly);
   return async () => {
     await postgres.stop();
     await rm(directory, { recursive: true, force: true });

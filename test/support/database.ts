@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
-import { createDatabase } from '../../local/postgres.ts';
+import { createDatabase } from '../../local/postgres/postgres.ts';
 
 export const ingest_call = `select * from ingest($1::uuid, gen_random_uuid(), $2::jsonb, 'request', '192.0.2.1', 'agent')`;
 

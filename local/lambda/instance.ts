@@ -66,7 +66,7 @@ export class Instance {
 
   constructor(settings: InstanceSettings, environment: Record<string, string>, events: InstanceEvents) {
     this.#events = events;
-    this.#worker = new Worker(new URL('./lambda-worker.ts', import.meta.url), {
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
       env: environment,
       workerData: settings,
       execArgv: [],

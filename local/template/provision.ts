@@ -6,11 +6,11 @@ import {
   ResourceInUseException,
 } from '@aws-sdk/client-dynamodb';
 import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs';
-import { CLIENT_ID } from './issuer.ts';
-import type { FunctionDefinition } from './lambda.ts';
+import { CLIENT_ID } from '../issuer.ts';
+import type { FunctionDefinition } from '../lambda/functions.ts';
+import type { State } from '../state.ts';
+import { type Assembly, assetDirectory, type Resource } from './assembly.ts';
 import type { Resolver, ResourceValue } from './resolver.ts';
-import type { State } from './state.ts';
-import { type Assembly, assetDirectory, type Resource } from './template.ts';
 
 /** Beyond this, Lambda's own queueing and throttling is what a hot path meets. */
 const ingest_concurrency = 16;

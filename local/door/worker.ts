@@ -1,7 +1,7 @@
 // The door in a thread of its own, so that it does not compete with HTTP and the functions for one event loop.
 import { parentPort, workerData } from 'node:worker_threads';
 import { type DoorSettings, startDoor } from './door.ts';
-import type { Fault } from './door-faults.ts';
+import type { Fault } from './faults.ts';
 
 /** A module that exports `createFault(options)`; functions cannot be sent to a thread, their description can. */
 export type FaultModule = { module: string; options?: unknown };

@@ -5,8 +5,8 @@
 // waiting times between retries (short here), and queueing itself: Lambda throttles at once where this front waits first.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { FailureKind, Outcome } from './lambda-instance.ts';
-import { CLOSED, Pool, type PoolSettings } from './lambda-pool.ts';
+import type { FailureKind, Outcome } from './instance.ts';
+import { CLOSED, Pool, type PoolSettings } from './pool.ts';
 
 export interface FunctionDefinition {
   name: string;

@@ -1,7 +1,7 @@
 // Starts the door in its own thread and speaks with it by messages.
 import { Worker } from 'node:worker_threads';
 import type { DoorSettings } from './door.ts';
-import type { DoorMessage, DoorReply, DoorWorkerData, FaultModule } from './door-worker.ts';
+import type { DoorMessage, DoorReply, DoorWorkerData, FaultModule } from './worker.ts';
 
 export type DoorThread = {
   url: string;
@@ -17,7 +17,7 @@ export type DoorThread = {
 export async function startDoorThread(options: DoorSettings & { fault?: FaultModule }): Promise<DoorThread> {
   const { fault, ...settings } = options;
   const workerData: DoorWorkerData = { settings, ...(fault ? { fault } : {}) };
-  const worker = new Worker(new URL('./door-worker.ts', import.meta.url), { workerData });
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const exited = new Promise<void>((resolve, reject) => {
     worker.once('error', reject).once('exit', () => resolve());
   });

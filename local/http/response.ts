@@ -1,7 +1,7 @@
 // Turns what a function answered into an HTTP response, with the inference of payload 2.0 and the errors of an HTTP API.
 //
 // Not reproduced: compression and the limits on the size and number of response headers.
-import { callerGaveUp, type InvokeFailure, type InvokeResult } from './lambda.ts';
+import { callerGaveUp, type InvokeFailure, type InvokeResult } from '../lambda/functions.ts';
 
 export interface HttpResponse {
   status: number;

@@ -1,6 +1,6 @@
 // Answers preflight requests and writes CORS headers when the API of the template has a CorsConfiguration.
 import type { IncomingMessage } from 'node:http';
-import type { HttpResponse } from './http-response.ts';
+import type { HttpResponse } from './response.ts';
 
 /** `CorsConfiguration` as in the template. */
 export interface CorsConfiguration {

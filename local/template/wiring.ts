@@ -1,12 +1,12 @@
 // What the template says happens when: routes, event sources, schedules and the deploy-time trigger, bound to the functions.
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
-import { type Clock, systemClock } from './clock.ts';
-import { createEventSource, type EventSource } from './event-source.ts';
-import type { Api } from './http-api.ts';
-import type { Functions } from './lambda.ts';
+import type { Api } from '../http/http-api.ts';
+import { createEventSource, type EventSource } from '../lambda/event-source.ts';
+import type { Functions } from '../lambda/functions.ts';
+import { type Clock, systemClock } from '../schedule/clock.ts';
+import { createSchedules, type Schedules } from '../schedule/schedule.ts';
+import type { Resource } from './assembly.ts';
 import type { Engines } from './provision.ts';
-import { createSchedules, type Schedules } from './schedule.ts';
-import type { Resource } from './template.ts';
 
 /** Consumers that run at once here; the machine is small and one already keeps up. */
 const event_source_concurrency = 2;

@@ -1,6 +1,6 @@
 // The instances of one function: started when needed, one event each, and a bounded queue in front of them.
 import { randomUUID } from 'node:crypto';
-import { Instance, type InstanceSettings, KILLED, type Outcome } from './lambda-instance.ts';
+import { Instance, type InstanceSettings, KILLED, type Outcome } from './instance.ts';
 
 export interface PoolSettings extends InstanceSettings {
   environment: Record<string, string>;

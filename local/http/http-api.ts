@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { applyCors, type CorsConfiguration, preflight } from './http-cors.ts';
-import { type ApiIdentity, payloadEvent } from './http-event.ts';
-import { type HttpResponse, message, responseOf } from './http-response.ts';
-import { compileRoutes, type Match, type Route } from './http-routes.ts';
-import type { Functions } from './lambda.ts';
+import type { Functions } from '../lambda/functions.ts';
+import { applyCors, type CorsConfiguration, preflight } from './cors.ts';
+import { type ApiIdentity, payloadEvent } from './event.ts';
+import { type HttpResponse, message, responseOf } from './response.ts';
+import { compileRoutes, type Match, type Route } from './routes.ts';
 
 export interface Api extends Partial<ApiIdentity> {
   apiId: string;

@@ -3,9 +3,9 @@
 // Not reproduced: flexible time windows (always at the exact time), runs that were missed while the process was not there or
 // asleep, deletion after completion, and targets that are not a Lambda function. A rate begins one period after the start.
 import { randomUUID } from 'node:crypto';
+import type { AsyncOptions, Functions, InvokeFailure, InvokeResult } from '../lambda/functions.ts';
 import { type Clock, systemClock } from './clock.ts';
-import type { AsyncOptions, Functions, InvokeFailure, InvokeResult } from './lambda.ts';
-import { type NextTime, parseExpression } from './schedule-expression.ts';
+import { type NextTime, parseExpression } from './expression.ts';
 
 export type { Clock, FakeClock } from './clock.ts';
 export { fakeClock, systemClock } from './clock.ts';

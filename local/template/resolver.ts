@@ -1,6 +1,7 @@
 // Turns the properties of a template into values, once the engines have said what each resource is called here.
+
+import type { Assembly, Resource, Stack } from './assembly.ts';
 import { evaluate, isIntrinsic, NO_VALUE, type Scope } from './intrinsics.ts';
-import type { Assembly, Resource, Stack } from './template.ts';
 
 /** What `Ref` and `Fn::GetAtt` answer for a resource. */
 export interface ResourceValue {

@@ -5,10 +5,10 @@
 // (all are one), and what the engines behind it lack (DynamoDB transactions and expiry; message move tasks of SQS).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createDataApi, type DataApiOptions } from '../data-api/server.ts';
 import { credentialOf, operationOf, readBody, type Service, sendError } from './aws-request.ts';
-import { createDataApi, type DataApiOptions } from './data-api/server.ts';
-import { applyFault, type DoorCall, type Fault, holdReply } from './door-faults.ts';
 import { createDynamoDb } from './dynamodb.ts';
+import { applyFault, type DoorCall, type Fault, holdReply } from './faults.ts';
 import { createQueues } from './queues.ts';
 import { createSecrets, type Secrets } from './secrets.ts';
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { FromWorker, InstanceSettings, ToWorker } from './lambda-instance.ts';
+import type { FromWorker, InstanceSettings, ToWorker } from './instance.ts';
 
 type Handler = (event: unknown, context: object) => unknown;
 

@@ -1,7 +1,7 @@
 // Injects failures into the calls that pass the door: before the service sees them, or after it did its work.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FaultOutcome, FaultPoint } from '../data-api/server.ts';
 import { sendError } from './aws-request.ts';
-import type { FaultOutcome, FaultPoint } from './data-api/server.ts';
 
 export type DoorCall = { service: string; operation: string; identity: string; sql?: string };
 export type Fault = (point: FaultPoint, call: DoorCall) => Promise<FaultOutcome> | undefined;

@@ -1,7 +1,7 @@
 // A real Postgres 17 on this machine, set up as a new Aurora cluster is: a master role that is no superuser, and its database.
 import pg from 'pg';
-import { openCluster } from './postgres-cluster.ts';
-import { startServer } from './postgres-process.ts';
+import { openCluster } from './cluster.ts';
+import { startServer } from './process.ts';
 
 export type PostgresOptions = {
   /** Holds the data and the superuser's password; created when missing. */

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Binaries, findBinaries, isOpenToNobody, openFolderFor } from './postgres-binaries.ts';
+import { type Binaries, findBinaries, isOpenToNobody, openFolderFor } from './binaries.ts';
 
 export type Cluster = { home: string; data: string; bin: string; password: string; user: RunAs };
 /** The identity of the server process; empty when it is our own. */

@@ -11,7 +11,7 @@ import {
   SQSClient,
   type SQSClientConfig,
 } from '@aws-sdk/client-sqs';
-import type { Functions, InvokeResult } from './lambda.ts';
+import type { Functions, InvokeResult } from './functions.ts';
 
 export interface EventSourceOptions {
   queueUrl: string;
