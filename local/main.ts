@@ -62,7 +62,7 @@ function stopOnSignal(stack: LocalStack): void {
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop(signal));
   watchParent(() => void stop('The command that started this has ended'));
-  stack.postgres.exited.then(() => {
+  void stack.postgres.exited.then(() => {
     if (stopping) return;
     process.stderr.write('Postgres has ended; the stack stops with it. Its log is in .local/postgres.\n');
     void stop('Postgres ended');

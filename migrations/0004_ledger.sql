@@ -7,12 +7,15 @@ create type billing_reason as enum ('default_billable', 'rejected_quota', 'conve
 
 create type ingest_fallback_status as enum ('PENDING', 'PROCESSING', 'RECOVERED', 'FAILED');
 
+-- Bodies in the RETURN form are bound when they are created, so they need no search path, and they are inlined.
 create function utc_year_month(timestamptz) returns text
-language sql immutable parallel safe set search_path = pg_catalog as $$ select to_char($1 at time zone 'UTC', 'YYYY-MM') $$;
+language sql immutable parallel safe
+return lpad(extract(year from $1 at time zone 'UTC')::text, 4, '0') || '-' || lpad(extract(month from $1 at time zone 'UTC')::text, 2, '0');
 comment on function utc_year_month(timestamptz) is 'The UTC month of an instant, YYYY-MM.';
 
 create function month_start(text) returns timestamptz
-language sql immutable parallel safe set search_path = pg_catalog as $$ select ($1 || '-01')::timestamp at time zone 'UTC' $$;
+language sql immutable parallel safe
+return make_date(left($1, 4)::integer, right($1, 2)::integer, 1)::timestamp at time zone 'UTC';
 comment on function month_start(text) is 'The first instant of a UTC month YYYY-MM.';
 
 create sequence ingest_id_seq as bigint cache 1;

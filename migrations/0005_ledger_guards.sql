@@ -40,25 +40,23 @@ create trigger invoice_snapshot_no_delete before delete on invoice_snapshot for 
 create trigger invoice_snapshot_no_truncate before truncate on invoice_snapshot for each statement execute function invoice_snapshot_immutable();
 
 create function lock_site(p_site uuid) returns void
-language sql volatile set search_path = pg_catalog as $$ select pg_advisory_xact_lock(hashtextextended('site:' || p_site::text, 0)) $$;
+language sql volatile
+return pg_advisory_xact_lock(hashtextextended('site:' || p_site::text, 0));
 comment on function lock_site(uuid) is 'Waits for the site''s transaction lock. Every writer of ledger, usage or snapshot takes it first, and never two sites in one transaction: so no deadlock and no month-edge race.';
 
 create function ingest_key_text(p_key bytea) returns text
-language sql immutable parallel safe set search_path = pg_catalog as $$
-  select case length(p_key) when 33 then 'v2:' || encode(substr(p_key, 2), 'hex')
-                            when 16 then 'v3:' || encode(p_key, 'hex') else encode(p_key, 'hex') end
-$$;
+language sql immutable parallel safe
+return case length(p_key) when 33 then 'v2:' || encode(substr(p_key, 2), 'hex')
+                          when 16 then 'v3:' || encode(p_key, 'hex') else encode(p_key, 'hex') end;
 comment on function ingest_key_text(bytea) is 'The idempotency key as exports and answers show it: 64 hex digits, v2: and 64, or v3: and 32.';
 
 create function ingest_uuid(p_id bigint, p_created_at timestamptz) returns uuid
-language sql immutable parallel safe set search_path = pg_catalog as $$
-  select (lpad(to_hex(floor(extract(epoch from p_created_at) * 1000)::bigint), 12, '0') || '7000'
-          || to_hex(p_id + '-9223372036854775808'::bigint))::uuid
-$$;
+language sql immutable parallel safe
+return (lpad(to_hex(floor(extract(epoch from p_created_at) * 1000)::bigint), 12, '0') || '7000'
+        || to_hex(p_id + '-9223372036854775808'::bigint))::uuid;
 comment on function ingest_uuid(bigint, timestamptz) is 'The ingest_id of a ledger row: a UUIDv7 that carries its millisecond and its id, so it needs no column and no index. p_id < 2^60.';
 
 create function ingest_uuid_id(p_ingest_id uuid) returns bigint
-language sql immutable parallel safe set search_path = pg_catalog as $$
-  select ('x' || '0' || substr(replace(p_ingest_id::text, '-', ''), 18))::bit(64)::bigint
-$$;
+language sql immutable parallel safe
+return ('x' || '0' || substr(replace(p_ingest_id::text, '-', ''), 18))::bit(64)::bigint;
 comment on function ingest_uuid_id(uuid) is 'The ledger id inside an ingest_id.';

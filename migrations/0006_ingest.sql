@@ -26,6 +26,7 @@ declare
   cap      bigint;
   soft     boolean;
   enforced boolean;
+  frozen   boolean;
   before   bigint;
   uuid_pre text;
 begin
@@ -38,25 +39,27 @@ begin
 
   perform lock_site(p_site); -- from here on each statement has a new snapshot, which sees every earlier holder's rows
   now_at := clock_timestamp(); -- after the lock, so that order of quota, commit and time agree
-  month := utc_year_month(now_at);
-  if exists (select from invoice_snapshot s where s.site_id = p_site and s.year_month = month) then
-    now_at := month_start(month) + interval '1 month'; -- the clock went back over a freeze: the event belongs to the next month
+  loop
     month := utc_year_month(now_at);
-  end if;
-
-  select coalesce(p.monthly_limit, d.monthly_limit), coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
-         floor(p.monthly_limit * p.hard_cap_multiplier), s.billing_enforcement
-    into quota, soft, cap, enforced
-    from sites s cross join default_plan() d left join site_plans p on p.site_id = s.id
-   where s.id = p_site and s.status = 'active';
-  if not found then
-    raise exception 'The site is unknown or closed.' using errcode = 'RK003';
+    select p.monthly_limit, p.soft_limit_enabled, floor(p.monthly_limit * p.hard_cap_multiplier), s.billing_enforcement,
+           u.event_count, exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = month)
+      into quota, soft, cap, enforced, before, frozen
+      from sites s
+      left join site_plans p on p.site_id = s.id
+      left join site_usage_monthly u on u.site_id = s.id and u.year_month = month
+     where s.id = p_site and s.status = 'active';
+    if not found then
+      raise exception 'The site is unknown or closed.' using errcode = 'RK003';
+    end if;
+    exit when not frozen;
+    now_at := month_start(month) + interval '1 month'; -- the clock went back over a freeze: the event belongs to the next month
+  end loop;
+  if quota is null then
+    select d.monthly_limit, d.soft_limit_enabled, floor(d.monthly_limit * d.hard_cap_multiplier) into quota, soft, cap from default_plan() d;
   end if;
   if not soft then cap := quota; end if;
   if not enforced then cap := 9223372036854775807; end if; -- recorded as OVERAGE, never refused
-
-  select u.event_count into before from site_usage_monthly u where u.site_id = p_site and u.year_month = month;
-  if not found then
+  if before is null then
     insert into site_usage_monthly (site_id, year_month) values (p_site, month);
     before := 0;
   end if;
@@ -65,11 +68,11 @@ begin
   with given as materialized (
     select e.n, decode(e.key, 'hex') key, decode(e.previous, 'hex') previous, e.bucket_ms, e.version,
            decode(e.hash, 'hex') hash, e.payload,
-           row_number() over same_key occurrence, first_value(decode(e.hash, 'hex')) over same_key first_hash
+           row_number() over (partition by e.key, e.hash order by e.n) occurrence, -- a conflicting one does not stand for the others
+           first_value(decode(e.hash, 'hex')) over (partition by e.key order by e.n) first_hash
       from rows from (jsonb_to_recordset(p_events)
              as (key text, previous text, bucket_ms integer, version smallint, hash text, payload jsonb))
            with ordinality e (key, previous, bucket_ms, version, hash, payload, n)
-    window same_key as (partition by e.key order by e.n)
   ), seen as materialized ( -- lateral and limit 1: an index probe for each key, whatever the statistics say
     select g.*, kept.id kept_id, kept.payload_hash kept_hash, refused.id refused_id, refused.payload_hash refused_hash,
            refused.year_month refused_month, late.id late_id
@@ -116,17 +119,16 @@ begin
   ), usage as (
     update site_usage_monthly u set event_count = u.event_count + t.admitted, overage_count = u.overage_count + t.overage
       from total t where u.site_id = p_site and u.year_month = month and t.admitted > 0
-  ), answered as (
-    select n, id, state, case kind when 'new' then lower(state::text)
-             when 'repeat' then case when first_value(state) over (partition by key order by n) = 'REJECTED_QUOTA'
-                                     then 'rejected_quota' else 'duplicate' end
-             else kind end outcome
-      from decided
   )
   select before + t.admitted, greatest(0, quota - before - t.admitted), t.as_of, t.admitted,
-         (select jsonb_agg(jsonb_build_array(a.outcome,
-                   case when state <> 'REJECTED_QUOTA' then (uuid_pre || to_hex(id + '-9223372036854775808'::bigint))::uuid end) order by n)
-            from answered a)
+         (select jsonb_agg(jsonb_build_array(
+                   case d.kind when 'new' then lower(d.state::text)
+                     when 'repeat' then case when (select f.state from decided f where f.key = d.key and f.kind = 'new') = 'REJECTED_QUOTA'
+                                             then 'rejected_quota' else 'duplicate' end -- as its first occurrence fared
+                     else d.kind end,
+                   case when d.state <> 'REJECTED_QUOTA' then (uuid_pre || to_hex(d.id + '-9223372036854775808'::bigint))::uuid end)
+                 order by d.n)
+            from decided d)
     into used, remaining, as_of, admitted, results
     from total t;
   retry_after_s := ceil(extract(epoch from month_start(month) + interval '1 month' - now_at));

@@ -11,10 +11,18 @@ const resume_pause_ms = 2_000;
 
 /** A database with transactions of several statements; a rolling deploy is the only thing that needs one. */
 export interface TransactionalDatabase extends Database {
-  /** Runs the statements in one transaction; one that changes another number of rows than its `rows` undoes all. */
-  atomically(
-    statements: { sql: string; parameters?: Record<string, Parameter>; rows?: number }[],
-  ): Promise<void>;
+  /**
+   * Runs the statements in one transaction, each at most once; one that changes another number of rows than told undoes all.
+   * @throws KernelError `ledger_unavailable` also when only the reply to the commit was lost.
+   */
+  atomically(statements: Statement[]): Promise<void>;
+}
+
+export interface Statement {
+  sql: string;
+  parameters?: Record<string, Parameter>;
+  /** How many rows it must change, and the sentence when it changes more or fewer. */
+  rows?: { count: number; otherwise: string };
 }
 
 export interface MigrationFile {
@@ -80,46 +88,64 @@ async function applyFile(
     throw new Error(`The migration ${file.name} was edited after it was applied: write a new file instead.`);
   }
   for (let i = done; i < statements.length; i++) {
-    const sql = statements[i] as string;
+    const progress = {
+      name: file.name,
+      checksum: checksum(statements.slice(0, i + 1)),
+      applied: String(i + 1),
+      statements: String(statements.length),
+    };
     await database
       .atomically([
-        { sql: leaseRenewal, parameters: { holder, seconds: String(lease_s) }, rows: 1 },
-        { sql },
-        {
-          sql: `insert into schema_migrations (name, checksum, applied, statements) values (:name, :checksum, :applied::integer, :statements::integer)
-                on conflict (name) do update set checksum = excluded.checksum, applied = excluded.applied,
-                  statements = excluded.statements, applied_at = clock_timestamp()`,
-          parameters: {
-            name: file.name,
-            checksum: checksum(statements.slice(0, i + 1)),
-            applied: String(i + 1),
-            statements: String(statements.length),
-          },
-        },
+        leaseRenewal(holder),
+        { sql: statements[i] as string },
+        { sql: progressRecord, parameters: progress },
       ])
-      .catch((cause: unknown) => {
-        const reason =
-          ((cause as KernelError).cause as Error | undefined)?.message ?? (cause as Error).message;
+      .catch(async (cause: KernelError) => {
+        if (cause.code === 'ledger_unavailable' && (await isRecorded(database, progress))) return; // only the reply was lost
+        const reason = (cause.cause as Error | undefined)?.message ?? cause.message;
         throw new Error(`Statement ${i + 1} of ${file.name} failed: ${reason}`, { cause });
       });
   }
   return { file: file.name, statements: statements.length - done };
 }
 
-/** Changes no row when the lease was lost, which undoes the step: two migrators never interleave. */
-const leaseRenewal = `update schema_migration_lease set until = clock_timestamp() + make_interval(secs => :seconds::integer)
-  where holder = :holder`;
+const progressRecord = `insert into schema_migrations (name, checksum, applied, statements)
+  values (:name, :checksum, :applied::integer, :statements::integer)
+  on conflict (name) do update set checksum = excluded.checksum, applied = excluded.applied,
+    statements = excluded.statements, applied_at = clock_timestamp()`;
 
+async function isRecorded(database: Database, progress: Applied): Promise<boolean> {
+  const rows = await appliedFiles(database).catch(() => []);
+  return rows.some(({ name, checksum, applied }) => {
+    return (
+      name === progress.name && checksum === progress.checksum && Number(applied) === Number(progress.applied)
+    );
+  });
+}
+
+/** Changes no row when the lease was lost, which undoes the step: two migrators never interleave. */
+function leaseRenewal(holder: string): Statement {
+  return {
+    sql: `update schema_migration_lease set until = clock_timestamp() + make_interval(secs => :seconds::integer)
+      where holder = :holder`,
+    parameters: { holder, seconds: String(lease_s) },
+    rows: { count: 1, otherwise: 'Another migrator has taken over.' },
+  };
+}
+
+/** A lease whose row is locked is in use as well: by a step that runs, or by the open transaction of a migrator that died. */
 async function takeLease(database: Database, holder: string): Promise<void> {
   const taken = await database.query(
-    `insert into schema_migration_lease as l (only_row, holder, until)
-     values (true, :holder, clock_timestamp() + make_interval(secs => :seconds::integer))
+    `with ended as (select from schema_migration_lease where until < clock_timestamp() for update skip locked)
+     insert into schema_migration_lease as l (only_row, holder, until)
+     select true, :holder, clock_timestamp() + make_interval(secs => :seconds::integer)
+      where exists (select from ended) or not exists (select from schema_migration_lease)
      on conflict (only_row) do update set holder = excluded.holder, until = excluded.until where l.until < clock_timestamp()
      returning holder`,
     { holder, seconds: String(lease_s) },
   );
   if (taken.length === 0)
-    throw new Error('Another migrator is at work; its lease ends within two minutes of its last step.');
+    throw new Error('Another migrator is at work; its lease ends within three minutes of its last step.');
 }
 
 async function prepare(database: Database): Promise<void> {
@@ -127,18 +153,19 @@ async function prepare(database: Database): Promise<void> {
     `select from pg_class where relname = 'schema_migration_lease' and relnamespace = 'public'::regnamespace`,
   );
   if (found) return;
-  await database.query(`create table if not exists schema_migrations (
-    name text primary key, checksum text not null, applied integer not null, statements integer not null,
-    applied_at timestamptz not null default clock_timestamp())`);
-  await database.query(
-    `comment on table schema_migrations is 'How far each migration file was applied; checksum covers its applied statements.'`,
+  await database.atomically(
+    [
+      'select 1 from pg_advisory_xact_lock(7239)', // two first migrators would create the same tables
+      `create table if not exists schema_migrations (
+         name text primary key, checksum text not null, applied integer not null, statements integer not null,
+         applied_at timestamptz not null default clock_timestamp())`,
+      `comment on table schema_migrations is 'How far each migration file was applied; checksum covers its applied statements.'`,
+      `create table if not exists schema_migration_lease (
+         only_row boolean primary key check (only_row), holder text not null, until timestamptz not null)`,
+      `comment on table schema_migration_lease is 'The migrator at work, until its lease ends.'`,
+      'revoke all on schema_migrations, schema_migration_lease from public',
+    ].map((sql) => ({ sql })),
   );
-  await database.query(`create table if not exists schema_migration_lease (
-    only_row boolean primary key check (only_row), holder text not null, until timestamptz not null)`);
-  await database.query(
-    `comment on table schema_migration_lease is 'The migrator at work, until its lease ends.'`,
-  );
-  await database.query('revoke all on schema_migrations, schema_migration_lease from public');
 }
 
 async function appliedFiles(database: Database): Promise<Applied[]> {

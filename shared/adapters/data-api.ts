@@ -28,14 +28,18 @@ export function dataApi(
   environment: DatabaseEnvironment,
   options: DataApiOptions = {},
 ): TransactionalDatabase {
-  const client = new RDSDataClient({
-    maxAttempts: options.attempts ?? attempts_max,
-    requestHandler: {
-      connectionTimeout: connection_timeout_ms,
-      requestTimeout: options.request_timeout_ms ?? request_timeout_ms,
-      throwOnRequestTimeout: true,
-    },
-  });
+  const clientOf = (maxAttempts: number) =>
+    new RDSDataClient({
+      maxAttempts,
+      requestHandler: {
+        connectionTimeout: connection_timeout_ms,
+        requestTimeout: options.request_timeout_ms ?? request_timeout_ms,
+        throwOnRequestTimeout: true,
+      },
+    });
+  const client = clientOf(options.attempts ?? attempts_max);
+  /** For statements of a transaction: one whose reply was lost has run, and a second attempt would run it again. */
+  const once = clientOf(1);
   const target = {
     resourceArn: environment.DATABASE_CLUSTER_ARN,
     secretArn: environment.DATABASE_SECRET_ARN,
@@ -44,7 +48,7 @@ export function dataApi(
 
   const execute = async (sql: string, parameters: Record<string, Parameter> = {}, transactionId?: string) => {
     try {
-      return await client.send(
+      return await (transactionId ? once : client).send(
         new ExecuteStatementCommand({
           ...target,
           sql,
@@ -71,8 +75,8 @@ export function dataApi(
       try {
         for (const { sql, parameters, rows } of statements) {
           const { numberOfRecordsUpdated } = await execute(sql, parameters, transactionId);
-          if (rows !== undefined && rows !== numberOfRecordsUpdated)
-            throw new KernelError('conflict', 'A row was not as expected.');
+          if (rows && rows.count !== numberOfRecordsUpdated)
+            throw new KernelError('conflict', rows.otherwise);
         }
         await client.send(new CommitTransactionCommand(transaction));
       } catch (error) {

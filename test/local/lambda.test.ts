@@ -116,13 +116,25 @@ describe('an instance', () => {
     expect(value.remaining).toBeLessThan(990);
   });
 
-  it('has its output collected line by line with the request it belongs to', async () => {
-    const lines: { line: string; requestId?: string }[] = [];
-    const { invoke } = start({ fail: {} }, { onLog: (entry) => lines.push(entry) });
+  it('has its output collected line by line with the request it belongs to, and its failure as the last line', async () => {
+    const entries: { function: string; line: string; requestId?: string }[] = [];
+    const { invoke } = start({ fail: {} }, { onLog: (entry) => entries.push(entry) });
     await invoke('fail', {});
-    expect(lines).toEqual([
-      { function: 'fail', line: 'about to fail', requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) },
+    const requestId = entries[0]?.requestId;
+    expect(requestId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(entries).toEqual([
+      { function: 'fail', requestId, line: 'about to fail' },
+      { function: 'fail', requestId, line: expect.any(String) },
     ]);
+    expect(JSON.parse(entries[1]?.line ?? '')).toEqual({
+      level: 'ERROR',
+      message: 'Invoke Error',
+      function_name: 'fail',
+      kind: 'handled',
+      errorType: 'RangeError',
+      errorMessage: 'too far',
+      trace: expect.arrayContaining(['RangeError: too far']),
+    });
   });
 });
 
@@ -149,7 +161,8 @@ describe('a failing handler', () => {
       expect(result).toMatchObject({ ok: false, kind: 'timeout' });
       expect(result.ok ? '' : result.errorMessage).toMatch(/Task timed out after 0\.15 seconds$/);
     }
-    expect(lines).toEqual(['before the loop', 'before the loop']);
+    const failure = expect.stringMatching(/"message":"Invoke Error".*"errorType":"Sandbox.Timedout"/);
+    expect([...lines].sort()).toEqual(['before the loop', 'before the loop', failure, failure]);
     await expect.poll(() => instances('loop')).toBe(0);
   });
 

@@ -148,10 +148,10 @@ describe('the catalogue', () => {
     expect(granted.kernel_deliver).toEqual(['deliver', 'recover']);
   });
 
-  test('pins the search path of every function, and comments every function, table and view', async () => {
+  test('pins the search path of every function that is not bound when created, and comments every function, table and view', async () => {
     const { rows } = await database.superuser.query(
       `select p.proname name from pg_proc p where p.pronamespace = 'public'::regnamespace
-          and (obj_description(p.oid, 'pg_proc') is null or not coalesce(array_to_string(p.proconfig, ' '), '') ~ 'search_path=')
+          and (obj_description(p.oid, 'pg_proc') is null or not (coalesce(array_to_string(p.proconfig, ' '), '') ~ 'search_path=' or p.prosqlbody is not null))
         union all select c.relname from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v')
           and obj_description(c.oid, 'pg_class') is null`,
     );

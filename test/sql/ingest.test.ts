@@ -179,6 +179,15 @@ describe('a key', () => {
     expect([await rows(site), await billable(site)]).toEqual([2, 1]);
   });
 
+  test('that was rejected and comes again behind a conflicting payload in one batch is admitted, not lost as a duplicate', async () => {
+    const site = await database.site(0n);
+    await outcomes(database.superuser, site, [v3('a', 'right')]);
+    await database.superuser.query('update site_plans set monthly_limit = 5 where site_id = $1', [site]);
+    const batch = [v3('a', 'wrong'), v3('a', 'right'), v3('a', 'right')];
+    expect(await outcomes(database.superuser, site, batch)).toEqual(['conflict', 'accepted', 'duplicate']);
+    expect(await billable(site)).toBe(1);
+  });
+
   test('that was rejected in a month since frozen is admitted in the open month', async () => {
     const site = await database.site(1n);
     await plant(site, v3('a'), `interval '40 days'`, 'REJECTED_QUOTA');

@@ -1,0 +1,21 @@
+// `npm run check`: exactly what CI runs, each step with its time; the first failure ends it.
+import { spawnSync } from 'node:child_process';
+
+const steps: [name: string, command: string, ...args: string[]][] = [
+  ['types', 'tsc', '--noEmit'],
+  ['lint and format', 'biome', 'check', '.'],
+  ['bundles', process.execPath, 'scripts/build.ts'],
+  ['fresh schema dump', process.execPath, 'scripts/dump-schema.ts', '--check'],
+  ['tests, import rule, synthesis of all stages, cdk-nag', 'vitest', 'run'],
+];
+
+for (const [name, command, ...args] of steps) {
+  const started = performance.now();
+  process.stdout.write(`\n== ${name}\n`);
+  const { status } = spawnSync(command, args, { stdio: 'inherit' });
+  if (status !== 0) {
+    process.stderr.write(`\n"${name}" failed: ${[command, ...args].join(' ')}\n`);
+    process.exit(1);
+  }
+  process.stdout.write(`== ${name}: ${((performance.now() - started) / 1000).toFixed(1)} s\n`);
+}
