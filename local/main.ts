@@ -1,11 +1,12 @@
 // `npm start`: builds, synthesizes, boots the embedded stack, creates a demo site and says how to use it.
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { synth } from '../scripts/synth.ts';
 import { demoSite } from './demo-site.ts';
 import { watchParent } from './parent.ts';
 import { removeStackFile, writeStackFile } from './stack-file.ts';
-import { type LocalStack, startLocal } from './start.ts';
+import { checkPort, type LocalStack, startLocal } from './start.ts';
+import { lockDirectory } from './state.ts';
 
 process.env.TZ = 'UTC'; // as in Lambda; a worker cannot set its own
 
@@ -16,6 +17,9 @@ const default_port = 3000;
 
 const say = (sentence = '') => process.stdout.write(`${sentence}\n`);
 
+let running: LocalStack | undefined;
+let stopping = false;
+
 async function main(): Promise<void> {
   const fresh = process.argv.includes('--fresh');
   const unknown = process.argv.slice(2).find((argument) => argument !== '--fresh');
@@ -25,7 +29,14 @@ async function main(): Promise<void> {
   const progress = (sentence: string) =>
     say(`  ${((performance.now() - started) / 1000).toFixed(1).padStart(4)} s  ${sentence} …`);
 
-  mkdirSync(directory, { recursive: true });
+  // Before anything is built: the bundles and the assembly may be those of a stack that runs.
+  const unlock = lockDirectory(directory);
+  process.on('exit', () => {
+    removeStackFile(directory);
+    unlock();
+  });
+  stopOnSignal();
+  await checkPort(port);
   progress('Building the functions');
   await import('../scripts/build.ts');
   progress('Synthesizing the CDK app');
@@ -43,30 +54,30 @@ async function main(): Promise<void> {
       if (/"level":"(ERROR|CRITICAL)"/.test(line)) process.stderr.write(`${name}: ${line}\n`);
     },
   });
-  stopOnSignal(stack);
+  running = stack;
+  void stack.postgres.exited.then(() => stop('Postgres has ended, and the stack ends with it', 1));
   progress('Creating the demo site');
   const admin = await writeStackFile(directory, stack);
   const site = await demoSite(stack.url, admin);
-  greet(stack, site, (performance.now() - started) / 1000);
+  if (!stopping) greet(stack, site, (performance.now() - started) / 1000);
 }
 
-function stopOnSignal(stack: LocalStack): void {
-  let stopping = false;
-  const stop = async (why: string) => {
-    if (stopping) return;
-    stopping = true;
-    say(`\n${why}: stopping.`);
-    removeStackFile(directory);
-    await stack.close();
-    process.exit(0);
-  };
+/** From the first moment: a start that is interrupted, or whose npm is killed, must not go on by itself. */
+function stopOnSignal(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop(signal));
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined); // nobody reads any more
   watchParent(() => void stop('The command that started this has ended'));
-  void stack.postgres.exited.then(() => {
-    if (stopping) return;
-    process.stderr.write('Postgres has ended; the stack stops with it. Its log is in .local/postgres.\n');
-    void stop('Postgres ended');
-  });
+}
+
+/** What is not running yet needs no order: Postgres ends by itself when this process does. */
+async function stop(why: string, code = 0): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  if (code === 0) say(`\n${why}: stopping.`);
+  else process.stderr.write(`${why}.\n`);
+  removeStackFile(directory);
+  await running?.close();
+  process.exit(code);
 }
 
 function greet(
@@ -103,6 +114,7 @@ function readPort(text: string | undefined): number {
 }
 
 await main().catch((error: unknown) => {
+  if (stopping) return; // what fails while it stops has been said
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(1);
 });

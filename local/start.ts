@@ -241,16 +241,15 @@ async function freePort(): Promise<number> {
 }
 
 /** Before anything is started, for nothing is worse than a boot that fails at its end. */
-async function checkPort(port: number): Promise<void> {
+export async function checkPort(port: number): Promise<void> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
-    server.once('error', () =>
-      reject(
-        new Error(
-          `Port ${port} is taken: stop what listens there, or choose another, for example PORT=${port + 1} npm start.`,
-        ),
-      ),
-    );
+    server.once('error', ({ code }: NodeJS.ErrnoException) => {
+      const why =
+        code === 'EACCES' ? 'is reserved for root: start as root' : 'is taken: stop what listens there';
+      const other = port < 1024 ? 3000 : port < 65_535 ? port + 1 : port - 1;
+      reject(new Error(`Port ${port} ${why}, or choose another, for example PORT=${other} npm start.`));
+    });
     server.listen(port, '127.0.0.1', resolve);
   });
   await new Promise((resolve) => server.close(resolve));

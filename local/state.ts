@@ -32,16 +32,25 @@ export function openState(directory: string): State {
 
 /**
  * Takes the folder for this process; the lock of a process that is gone is taken over.
- * @throws Error with one sentence when a stack runs in the folder already.
+ * @throws Error with one sentence when a stack runs in the folder already, or the folder is another user's.
  */
 export function lockDirectory(directory: string): () => void {
-  mkdirSync(directory, { recursive: true });
   const file = join(directory, 'lock');
   for (let attempt = 0; ; attempt++) {
     try {
+      mkdirSync(directory, { recursive: true });
       writeFileSync(file, String(process.pid), { ...private_file, flag: 'wx' });
-      return () => rmSync(file, { force: true });
-    } catch {
+      return () => {
+        if (readFileOr(file, '') === String(process.pid)) rmSync(file, { force: true });
+      };
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === 'EACCES' || code === 'EPERM') {
+        throw new Error(
+          `${directory} belongs to another user: start as that user, or remove it together with dist/.`,
+        );
+      }
+      if (code !== 'EEXIST') throw new Error(`${directory} cannot be written: ${message}`);
       const holder = Number(readFileOr(file, '0'));
       if (attempt > 0 || (holder !== process.pid && isAlive(holder))) {
         throw new Error(

@@ -148,7 +148,7 @@ async function takeLease(database: Database, holder: string): Promise<void> {
     throw new Error('Another migrator is at work; its lease ends within three minutes of its last step.');
 }
 
-async function prepare(database: Database): Promise<void> {
+async function prepare(database: TransactionalDatabase): Promise<void> {
   const [found] = await database.query(
     `select from pg_class where relname = 'schema_migration_lease' and relnamespace = 'public'::regnamespace`,
   );

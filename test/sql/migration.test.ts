@@ -253,7 +253,7 @@ describe('two migrators', () => {
         reached.resolve();
         await held.promise;
       }
-      return 'ok';
+      return 'ok' as const;
     };
     const sleeper = migrate(database, [first]).catch((error: Error) => error.message);
     await reached.promise;
