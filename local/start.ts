@@ -8,6 +8,7 @@ import type { FaultModule } from './door/worker.ts';
 import { createHttpApi, type HttpApi } from './http/http-api.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { createFunctions, type Functions, type FunctionsOptions } from './lambda/functions.ts';
+import { removeCluster } from './postgres/cluster.ts';
 import { type Postgres, startPostgres } from './postgres/postgres.ts';
 import type { Clock } from './schedule/clock.ts';
 import type { Schedules } from './schedule/schedule.ts';
@@ -82,16 +83,14 @@ async function start(
   progress: (sentence: string) => void,
   started: (() => unknown)[],
 ) {
-  if (options.fresh)
-    for (const left of ['postgres', 'dynamodb', 'sqs', 'state.json'])
-      rmSync(join(options.directory, left), { recursive: true, force: true });
-  const state = openState(options.directory);
   const assembly = loadAssembly(options.assembly, { region });
   const { errors, accepted } = classify(assembly, { emulated: EMULATED, accepted: ACCEPTED });
   if (errors[0]) throw new Error(errors[0]);
   const order = creationOrder(assembly, EMULATED);
   const port = options.port || (await freePort());
   await checkPort(port);
+  if (options.fresh) removeState(options.directory);
+  const state = openState(options.directory);
 
   progress('Starting Postgres 17');
   const postgres = await startPostgres({
@@ -157,6 +156,13 @@ async function start(
     functionName: (entry: string) => named(engines, entry),
     resource: (type: string, part: string) => find(order, values, type, part),
   };
+}
+
+/** Only once it is known that the new start can go on. */
+function removeState(directory: string): void {
+  removeCluster(join(directory, 'postgres'));
+  for (const left of ['dynamodb', 'sqs', 'state.json'])
+    rmSync(join(directory, left), { recursive: true, force: true });
 }
 
 function openDoor(options: LocalOptions, postgres: Postgres, assembly: Assembly): Promise<DoorThread> {

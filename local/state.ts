@@ -1,4 +1,5 @@
 // What a stack must remember between starts: generated passwords, access keys, the issuer's key; and the lock of its folder.
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,9 +40,9 @@ export function lockDirectory(directory: string): () => void {
   for (let attempt = 0; ; attempt++) {
     try {
       mkdirSync(directory, { recursive: true });
-      writeFileSync(file, String(process.pid), { ...private_file, flag: 'wx' });
+      writeFileSync(file, lockOf(process.pid), { ...private_file, flag: 'wx' });
       return () => {
-        if (readFileOr(file, '') === String(process.pid)) rmSync(file, { force: true });
+        if (readFileOr(file, '') === lockOf(process.pid)) rmSync(file, { force: true });
       };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
@@ -51,8 +52,9 @@ export function lockDirectory(directory: string): () => void {
         );
       }
       if (code !== 'EEXIST') throw new Error(`${directory} cannot be written: ${message}`);
-      const holder = Number(readFileOr(file, '0'));
-      if (attempt > 0 || (holder !== process.pid && isAlive(holder))) {
+      const lock = readFileOr(file, '');
+      const holder = Number.parseInt(lock, 10);
+      if (attempt > 0 || (holder !== process.pid && lock === lockOf(holder))) {
         throw new Error(
           `A stack runs in ${directory} already (process ${holder}): stop it first, or use another checkout.`,
         );
@@ -75,12 +77,19 @@ function readFileOr(file: string, missing: string): string {
   }
 }
 
-function isAlive(pid: number): boolean {
-  if (pid <= 0) return false;
+/** The process and when it began: after a reboot, its number may be another program's. */
+function lockOf(pid: number): string {
+  return `${pid} ${beginOf(pid) ?? ''}`;
+}
+
+/** Nothing when the process has ended. */
+function beginOf(pid: number): string | undefined {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    if (process.platform !== 'linux')
+      return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+    return state === 'Z' ? undefined : fields[18]; // what was killed may wait for its parent
+  } catch {
+    return undefined;
   }
 }

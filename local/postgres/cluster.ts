@@ -35,6 +35,13 @@ export function openCluster(directory: string): Cluster {
   return { home, data, bin: binaries.bin, password: readFileSync(passwordFile, 'utf8').trim(), user };
 }
 
+/** Removes the data, wherever they are; the server must have ended or be about to. */
+export function removeCluster(directory: string): void {
+  const home = homeOf(resolve(directory), process.getuid?.() === 0);
+  for (const folder of [home, directory])
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+}
+
 /** Postgres refuses to run as root, and the user that stands in must be able to walk to the files. */
 function homeOf(directory: string, root: boolean): string {
   const existed = existsSync(directory);

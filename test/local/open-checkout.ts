@@ -35,7 +35,10 @@ export interface StackFile {
 export interface Checkout {
   directory: string;
   port: number;
+  /** `npm start`. */
   start(options?: string[], environment?: Record<string, string>): Start;
+  /** The same command without npm and its shell, which give their own exit codes to signals. */
+  startDirectly(...options: string[]): Start;
   file(name: string): string;
   stackFile(): StackFile;
   sync(...ids: string[]): Promise<{ status: number; statuses: string[] }>;
@@ -60,16 +63,20 @@ export async function openCheckout(without?: string): Promise<Checkout> {
   const file = (name: string) => join(directory, '.local', name);
   const stackFile = (): StackFile => JSON.parse(readFileSync(file('stack.json'), 'utf8'));
   const all: Start[] = [];
+  const run = (command: string, options: string[], environment: Record<string, string> = {}) => {
+    const started = startIn(directory, command, options, { PORT: String(port), ...environment });
+    all.push(started);
+    return started;
+  };
   return {
     directory,
     port,
     file,
     stackFile,
-    start(options = [], environment = {}) {
-      const started = startIn(directory, options, { PORT: String(port), ...environment });
-      all.push(started);
-      return started;
-    },
+    start: (options = [], environment = {}) =>
+      run('npm', ['start', '--silent', ...(options.length > 0 ? ['--', ...options] : [])], environment),
+    startDirectly: (...options) =>
+      run(process.execPath, ['scripts/node-24.mjs', 'local/main.ts', ...options]),
     async sync(...ids) {
       const one = (i: string) => ({ s: 'demo', url: 'http://localhost/', ec: 'page', ea: 'view', i });
       const response = await fetch(`http://127.0.0.1:${port}/api/sync`, {
@@ -90,10 +97,16 @@ export async function openCheckout(without?: string): Promise<Checkout> {
   };
 }
 
-function startIn(directory: string, options: string[], environment: Record<string, string>): Start {
-  const child = spawn('npm', ['start', '--silent', ...(options.length > 0 ? ['--', ...options] : [])], {
+function startIn(
+  directory: string,
+  command: string,
+  options: string[],
+  environment: Record<string, string>,
+): Start {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('npm_'));
+  const child = spawn(command, options, {
     cwd: directory,
-    env: { ...process.env, ...environment },
+    env: { ...Object.fromEntries(own), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a process group of its own, as in a terminal
   });
@@ -121,7 +134,7 @@ function startIn(directory: string, options: string[], environment: Record<strin
   };
 }
 
-/** Resolves with how long it took until none of the processes was left; those that are after 20 s are named. */
+/** Resolves when none of the processes is left, with those that still are after 20 s. */
 export async function gone(processes: number[]): Promise<string[]> {
   const end = Date.now() + 20_000;
   for (;;) {
