@@ -1,7 +1,7 @@
 // Bundles every function once: the same bytes are deployed and run by the embedded stack.
 import { cp, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist');
@@ -27,6 +27,7 @@ await build({
   banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
   logLevel: 'warning',
 });
+await stop(); // its service process would live as long as ours
 await cp(join(root, 'migrations'), join(outdir, 'migrate', 'migrations'), {
   recursive: true,
   filter: (path) => !path.endsWith('schema.sql'),

@@ -8,29 +8,56 @@ import { apiKeyHash } from './site.ts';
 export const page_sites_max = 200;
 const key_prefix_length = 12;
 
-const count = z.union([z.string().regex(/^\d{1,13}$/), z.int().min(0)]).transform(String);
-const multiplier = z.union([z.string().regex(/^\d{1,4}(\.\d{1,3})?$/), z.number().min(1)]).transform(String);
-const plan = z.strictObject({
-  monthly_limit: count,
-  soft_limit_enabled: z.boolean().optional(),
-  hard_cap_multiplier: multiplier.optional(),
-  plan_tier: z.string().min(1).max(64).optional(),
-});
-const newSite = z.strictObject({
-  name: z.string().trim().min(1).max(200),
-  origins: z
-    .array(z.string().trim().min(1).max(253).refine(isOrigin, 'is not an origin such as https://example.com'))
-    .max(50)
-    .default([]),
-  rate_limit: z.int().min(1).max(1_000_000).optional(),
-  user_id: z.uuid().optional(),
-  public_id: z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{1,64}$/)
-    .optional(),
-  plan: plan.optional(),
-  api_key: z.boolean().optional(),
-});
+// Every message goes on where "The field …" begins.
+const count_max = 10n ** 12n;
+const whole = `must be a whole number from 0 to ${count_max}`;
+const count = z
+  .union([z.string(), z.number()], whole)
+  .transform(String)
+  .refine((value) => /^\d{1,13}$/.test(value) && BigInt(value) <= count_max, whole);
+const factor = 'must be a number from 1 to 1000 with at most 3 decimals';
+const multiplier = z
+  .union([z.string(), z.number()], factor)
+  .transform(String)
+  .refine((value) => /^\d{1,4}(\.\d{1,3})?$/.test(value) && +value >= 1 && +value <= 1000, factor);
+const text = (length_max: number) => {
+  const sentence = `must be a text of 1 to ${length_max} characters`;
+  return z.string(sentence).trim().min(1, sentence).max(length_max, sentence);
+};
+const rate = 'must be a whole number from 1 to 1000000';
+const origin = 'must be an origin such as https://example.com';
+const publicId = 'must be 1 to 64 letters, digits, hyphens and underscores';
+const yesOrNo = z.boolean('must be true or false').optional();
+const plan = z.strictObject(
+  {
+    monthly_limit: count,
+    soft_limit_enabled: yesOrNo,
+    hard_cap_multiplier: multiplier.optional(),
+    plan_tier: text(64).optional(),
+  },
+  'must be a JSON object',
+);
+const newSite = z.strictObject(
+  {
+    name: text(200),
+    origins: z
+      .array(
+        z.string(origin).trim().min(1, origin).max(253, origin).refine(isOrigin, origin),
+        'must be a list',
+      )
+      .max(50, 'must be a list of at most 50 origins')
+      .default([]),
+    rate_limit: z.int(rate).min(1, rate).max(1_000_000, rate).optional(),
+    user_id: z.uuid('must be a UUID').optional(),
+    public_id: z
+      .string(publicId)
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, publicId)
+      .optional(),
+    plan: plan.optional(),
+    api_key: yesOrNo,
+  },
+  'must be a JSON object',
+);
 
 export type SiteRow = { id: string; public_id: string } & Record<string, unknown>;
 
@@ -142,10 +169,9 @@ function isOrigin(value: string): boolean {
 function parse<T>(schema: z.ZodType<T>, input: unknown): T {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const field = issue?.path.join('.');
-  throw new KernelError(
-    'invalid_request',
-    field ? `The field ${field}: ${issue?.message}` : `The body: ${issue?.message}`,
-  );
+  const [issue] = parsed.error.issues;
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+  const field = [...(issue?.path ?? []), ...unknown].join('.');
+  const message = unknown.length > 0 ? 'is not known' : issue?.message;
+  throw new KernelError('invalid_request', `${field ? `The field ${field}` : 'The body'} ${message}.`);
 }

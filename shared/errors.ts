@@ -65,6 +65,9 @@ export const sqlStates: Record<string, { code: ErrorCode; sentence?: string }> =
   '23505': { code: 'conflict', sentence: 'Such a row exists already.' },
   '23514': { code: 'invalid_request', sentence: 'A value is outside its limits.' },
   '22P02': { code: 'invalid_request', sentence: 'A value is not of its type.' },
+  '22P05': { code: 'text_invalid', sentence: 'A text holds U+0000.' },
+  '22021': { code: 'text_invalid', sentence: 'A text holds U+0000.' },
+  '22008': { code: 'invalid_request', sentence: 'A date is out of range.' },
   '22003': { code: 'invalid_request', sentence: 'A number is out of range.' },
   '42501': { code: 'forbidden', sentence: 'The database role may not do this.' },
 };

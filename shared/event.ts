@@ -48,7 +48,7 @@ export function readSubmission(body: string, idempotencyKey: string | undefined)
       'Each event of a body with more than one needs an id in the field i.',
     );
   }
-  if (events.length === 1 && idempotencyKey !== undefined && events[0]?.i === undefined)
+  if (events.length === 1 && idempotencyKey !== undefined && (events[0]?.i ?? null) === null)
     events[0] = { ...events[0], i: idempotencyKey };
   return submission;
 }
@@ -108,10 +108,16 @@ export function checkEvent(event: JsonObject, now: Date): TrackedEvent {
     throw new KernelError('event_too_old', "The event's own time t is more than 60 days past.");
   }
   const { s: _site, u: _url, st: _sent, meta, ...rest } = event;
-  const payload: JsonObject = { ...rest, url: address.slice(0, url_length_max) };
+  const payload: JsonObject = { ...rest, url: cut(address, url_length_max) };
   if (isObject(meta)) payload.meta = meta;
-  if (r !== undefined && r !== null) payload.r = String(r).slice(0, referrer_length_max);
+  if (r !== undefined && r !== null) payload.r = cut(String(r), referrer_length_max);
   return { id: checkId(event.i), payload };
+}
+
+/** Well-formed text stays well-formed: half a surrogate pair is not left at the end. */
+function cut(value: string, length_max: number): string {
+  const start = value.slice(0, length_max);
+  return start.isWellFormed() ? start : start.slice(0, -1);
 }
 
 function checkId(id: Json | undefined): string | undefined {
@@ -129,11 +135,8 @@ function checkId(id: Json | undefined): string | undefined {
   return id;
 }
 
-/** Size, depth, and text that Postgres cannot store; without recursion, for depth is the attack. */
+/** Depth, text that Postgres cannot store, and size; depth first and without recursion, for JSON.stringify recurses. */
 function checkShape(event: JsonObject): void {
-  if (Buffer.byteLength(JSON.stringify(event)) > event_bytes_max) {
-    throw new KernelError('event_too_large', `An event is at most ${event_bytes_max / 1024} KiB.`);
-  }
   let level: Json[] = [event];
   for (let depth = 1; level.length > 0; depth++) {
     if (depth > event_depth_max)
@@ -148,6 +151,9 @@ function checkShape(event: JsonObject): void {
       }
     }
     level = next;
+  }
+  if (Buffer.byteLength(JSON.stringify(event)) > event_bytes_max) {
+    throw new KernelError('event_too_large', `An event is at most ${event_bytes_max / 1024} KiB.`);
   }
 }
 

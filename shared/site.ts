@@ -37,6 +37,7 @@ export function siteLookup(database: Database, clock: Clock): SiteLookup {
 }
 
 async function findSite(database: Database, ref: string, keyHash: string | null): Promise<IngestSite> {
+  if (!/^[\w-]{1,64}$/.test(ref)) throw new KernelError('site_not_found', 'Site not found or invalid');
   const [row] = await database.query<
     Omit<IngestSite, 'origins' | 'key_version' | 'rate_limit' | 'next_key_version'> & Record<string, string>
   >(

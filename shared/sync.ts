@@ -88,10 +88,11 @@ function overall(
 
 function quotaHeaders(results: EventResult[], decision: Decision | undefined): Record<string, string> {
   if (!decision) return {};
+  const unmetered = all(results, 'duplicate') || all(results, 'conflict');
   const rejected = results.some(({ outcome }) => outcome === 'rejected_quota');
   const overage = results.some(({ outcome }) => outcome === 'overage');
   return {
-    ...(!all(results, 'duplicate') && { 'x-opsmantik-quota-remaining': String(decision.remaining) }),
+    ...(!unmetered && { 'x-opsmantik-quota-remaining': String(decision.remaining) }),
     ...(overage && { 'x-opsmantik-overage': 'true' }),
     ...(rejected && { 'x-opsmantik-quota-exceeded': '1' }),
     ...(all(results, 'rejected_quota') && { 'retry-after': String(decision.retry_after_s) }),

@@ -52,6 +52,8 @@ export const KILLED = {
 } as const satisfies Outcome;
 
 const INIT_TIMEOUT_MS = 10_000;
+/** A worker's own default is small, and collecting it often costs more than the memory. */
+const YOUNG_GENERATION_MB = 32;
 
 export class Instance {
   readonly #worker: Worker;
@@ -72,7 +74,7 @@ export class Instance {
       execArgv: [],
       stdout: true,
       stderr: true,
-      resourceLimits: { maxOldGenerationSizeMb: settings.memoryMb },
+      resourceLimits: { maxOldGenerationSizeMb: settings.memoryMb, maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
     });
     this.#initTimer = setTimeout(() => this.#initTimedOut(), INIT_TIMEOUT_MS);
     for (const stream of [this.#worker.stdout, this.#worker.stderr]) {

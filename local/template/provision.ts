@@ -12,8 +12,8 @@ import type { State } from '../state.ts';
 import { type Assembly, assetDirectory, type Resource } from './assembly.ts';
 import type { Resolver, ResourceValue } from './resolver.ts';
 
-/** Beyond this, Lambda's own queueing and throttling is what a hot path meets. */
-const ingest_concurrency = 16;
+/** Beyond this the front queues and then throttles, as Lambda does; more instances than cores keep busy would only stay cold. */
+const ingest_concurrency = Math.min(16, 4 * availableParallelism());
 const stack_tables_ms = 100;
 
 export interface Engines {

@@ -86,7 +86,9 @@ export async function openStack(options: Partial<LocalOptions> = {}): Promise<Te
     async close() {
       await database.end().catch(() => undefined);
       await stack.close();
-      if (!options.directory) await rm(directory, { recursive: true, force: true });
+      if (options.directory) return;
+      for (const folder of [directory, stack.postgres.home])
+        await rm(folder, { recursive: true, force: true });
     },
   };
 }
