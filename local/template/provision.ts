@@ -1,4 +1,5 @@
 // Creates each emulated resource of the template in its engine and says what Ref and GetAtt answer for it here.
+import { availableParallelism } from 'node:os';
 import {
   CreateTableCommand,
   DynamoDBClient,
