@@ -111,7 +111,10 @@ function pageSize(limit: string | undefined): number {
   if (limit === undefined) return 50;
   const size = Number(limit);
   if (!Number.isInteger(size) || size < 1 || size > page_sites_max) {
-    throw new KernelError('invalid_request', `limit is a whole number from 1 to ${page_sites_max}.`);
+    throw new KernelError(
+      'invalid_request',
+      `The parameter limit must be a whole number from 1 to ${page_sites_max}.`,
+    );
   }
   return size;
 }

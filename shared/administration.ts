@@ -154,7 +154,8 @@ export async function siteUsage(
 
 function readCursor(cursor: string): [string, string] {
   const [at, id] = Buffer.from(cursor, 'base64url').toString('utf8').split(' ');
-  if (!at || !id || Number.isNaN(Date.parse(at)) || !z.uuid().safeParse(id).success) {
+  const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
+  if (!at || !time.test(at) || !id || !z.uuid().safeParse(id).success) {
     throw new KernelError('invalid_request', 'The cursor is not one that this list gave.');
   }
   return [at, id];

@@ -74,7 +74,10 @@ export class Instance {
       execArgv: [],
       stdout: true,
       stderr: true,
-      resourceLimits: { maxOldGenerationSizeMb: settings.memoryMb, maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      resourceLimits: {
+        maxOldGenerationSizeMb: settings.memoryMb,
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+      },
     });
     this.#initTimer = setTimeout(() => this.#initTimedOut(), INIT_TIMEOUT_MS);
     for (const stream of [this.#worker.stdout, this.#worker.stderr]) {
