@@ -16,6 +16,7 @@ export type Plan = {
   soft_limit_enabled?: boolean;
   hard_cap_multiplier?: string;
   plan_tier?: string;
+  billing_policy?: string;
 };
 type SitePage = { sites: Site[]; next_cursor: string | null };
 

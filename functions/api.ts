@@ -15,7 +15,8 @@ import {
 } from '../shared/administration.ts';
 import { type ApiEnvironment, environment } from '../shared/config.ts';
 import { KernelError } from '../shared/errors.ts';
-import { requirePlatformAdmin, tokenVerifier } from '../shared/token.ts';
+import { readReceipt } from '../shared/receipt.ts';
+import { type Identity, isPlatformAdmin, requirePlatformAdmin, tokenVerifier } from '../shared/token.ts';
 import { type HttpAnswer, type HttpRequest, http } from './runtime.ts';
 
 const body_bytes_max = 64 * 1024;
@@ -35,6 +36,20 @@ const env = environment<ApiEnvironment>(
 const database = dataApi(env);
 const counter = usageCounter(env.USAGE_TABLE);
 const verify = tokenVerifier(env.TOKEN_ISSUER, env.TOKEN_CLIENT_ID);
+
+/** A route for a signed-in user: the verb sees what row-level security shows that user. */
+function user(path: string, verb: (request: HttpRequest, identity: Identity) => Promise<object>) {
+  const door = async (request: HttpRequest): Promise<HttpAnswer> => {
+    const identity = await verify(request.headers.authorization);
+    const result = await verb(request, identity);
+    return {
+      status: 200,
+      headers: { 'cache-control': 'no-store' },
+      body: { ok: true, ...result, request_id: request.request_id },
+    };
+  };
+  return { method: 'GET' as const, path: `/api/sites${path}`, handler: http(env, door) };
+}
 
 type AdminVerb = (request: HttpRequest, actor: string, ref: string) => Promise<object>;
 
@@ -71,6 +86,15 @@ const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResul
   ),
   admin('DELETE', '/sites/{ref}/keys/{key}', ({ pathParameters }, actor, ref) =>
     revokeKey(database, ref, pathParameters.key ?? '', actor),
+  ),
+  user('/{ref}/events/{ingest_id}', ({ pathParameters }, identity) =>
+    readReceipt(
+      database,
+      identity.subject,
+      isPlatformAdmin(identity),
+      pathParameters.ref ?? '',
+      pathParameters.ingest_id ?? '',
+    ),
   ),
   { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, notFound) },
 ]);

@@ -3,7 +3,7 @@ import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { type DeliverEnvironment, environment } from '../shared/config.ts';
 import { deliver, readDelivery } from '../shared/delivery.ts';
-import { logger, metrics, observed } from './runtime.ts';
+import { logger, metrics, observed, reportBadRows } from './runtime.ts';
 
 const env = environment<DeliverEnvironment>('DATABASE_CLUSTER_ARN', 'DATABASE_SECRET_ARN', 'DATABASE_NAME');
 const database = dataApi(env);
@@ -17,9 +17,10 @@ export const handler = observed(async (event: SQSEvent): Promise<SQSBatchRespons
   const failed = messages.filter(({ delivery }) => !delivery).map(({ id }) => ({ itemIdentifier: id }));
   if (failed.length > 0) logger.error('DELIVERY_MESSAGE_INVALID', { messages: failed });
   if (batches.length > 0) {
-    const moved = await deliver(database, batches);
+    const { moved, bad } = await deliver(database, batches);
     metrics.addMetric('billing_delivered_total', 'Count', Number(moved));
-    logger.info('deliver', { batches: batches.length, moved: String(moved) });
+    reportBadRows(bad);
+    logger.info('deliver', { batches: batches.length, moved: String(moved), bad: bad.length });
   }
   return { batchItemFailures: failed };
 });

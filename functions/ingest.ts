@@ -1,13 +1,22 @@
-// POST /api/sync: parse, site and origin or API key, check each event, one call of the ledger, then publish and mirror.
+// POST /api/sync: parse, site and origin or API key, rate limit, check each event, one call of the ledger, then publish and mirror.
 import { randomUUID } from 'node:crypto';
 import { dataApi } from '../shared/adapters/data-api.ts';
-import { usageCounter } from '../shared/adapters/dynamodb.ts';
+import { rateWindows, usageCounter } from '../shared/adapters/dynamodb.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
 import { environment, type IngestEnvironment } from '../shared/config.ts';
+import { recordPublishFailure } from '../shared/delivery.ts';
 import { KernelError } from '../shared/errors.ts';
-import { checkEvent, type JsonObject, readSubmission } from '../shared/event.ts';
+import { checkEvent, type JsonObject, readSubmission, type Submission } from '../shared/event.ts';
 import { type KeyedEvent, keyEvent } from '../shared/idempotency.ts';
-import { authorize, type IngestSite, siteLookup } from '../shared/site.ts';
+import {
+  api_key_requests_max,
+  default_requests_max,
+  type Rate,
+  rateHeaders,
+  rateLimiter,
+  rateRefusal,
+} from '../shared/rate-limit.ts';
+import { apiKeyHash, authorize, type IngestSite, siteLookup } from '../shared/site.ts';
 import { answer, type EventResult } from '../shared/sync.ts';
 import { type Decision, ingest } from '../shared/usage.ts';
 import {
@@ -34,11 +43,13 @@ const env = environment<IngestEnvironment>(
   'DATABASE_NAME',
   'DELIVERY_QUEUE_URL',
   'USAGE_TABLE',
+  'RATE_LIMIT_TABLE',
 );
 const database = dataApi(env);
 const queue = sqs(env.DELIVERY_QUEUE_URL);
 const counter = usageCounter(env.USAGE_TABLE);
 const lookup = siteLookup(database, systemClock);
+const limiter = rateLimiter(rateWindows(env.RATE_LIMIT_TABLE), systemClock);
 
 export const handler = http(env, async (request) => {
   const { origin } = request.headers;
@@ -90,7 +101,15 @@ async function sync(request: HttpRequest): Promise<HttpAnswer> {
   const submission = readSubmission(request.body, request.headers['idempotency-key']);
   const site = await lookup(submission.site, apiKey);
   authorize(site, request.headers.origin, apiKey);
+  const rate = await limit(request, site, apiKey);
+  if (!rate.allowed) return refuseRate(rate, request.request_id);
+  const answered = await judge(request, submission, site).catch((error: unknown) =>
+    refuse(error, request.request_id),
+  );
+  return { ...answered, headers: { ...rateHeaders(rate), ...answered.headers } };
+}
 
+async function judge(request: HttpRequest, submission: Submission, site: IngestSite): Promise<HttpAnswer> {
   const { results, keyed } = check(submission.events, site, systemClock.now());
   const batch = randomUUID();
   const decision =
@@ -115,6 +134,21 @@ async function sync(request: HttpRequest): Promise<HttpAnswer> {
     submission.form === 'single' ? 'single' : 'batch',
     request.request_id,
   );
+}
+
+/** One client of one site: an API key counts for itself, a browser by its address. */
+async function limit(request: HttpRequest, site: IngestSite, apiKey: string | undefined): Promise<Rate> {
+  const client = apiKey === undefined ? request.client_ip : apiKeyHash(apiKey).slice(0, 16);
+  const most = site.rate_limit ?? (apiKey === undefined ? default_requests_max : api_key_requests_max);
+  const rate = await limiter(`${site.id}#${client}`, most);
+  if (rate.fallback) metrics.addMetric('rate_limit_fallback_total', 'Count', 1);
+  return rate;
+}
+
+function refuseRate(rate: Rate, request_id: string): HttpAnswer {
+  const { error, headers } = rateRefusal(rate);
+  metrics.addMetric('billing_ingest_rate_limited_total', 'Count', 1);
+  return { ...refuse(error, request_id), headers: { ...rateHeaders(rate), ...headers } };
 }
 
 function apiKeyOf({ headers }: HttpRequest): string | undefined {
@@ -143,11 +177,21 @@ async function publish(batch: string, site: IngestSite, decision: Decision): Pro
     queue.send(JSON.stringify({ batch_id: batch })),
     decision.as_of === null ? undefined : counter.set(site.id, decision.month, decision.used, decision.as_of),
   ]);
-  if (sent.status === 'rejected')
-    logger.error('QSTASH_PUBLISH_FAILED', { site_id: site.id, batch_id: batch, cause: sent.reason });
+  if (sent.status === 'rejected') await publishFailed(batch, site, sent.reason);
   if (mirrored.status === 'rejected')
     logger.warn('USAGE_COUNTER_SKIP', { site_id: site.id, cause: mirrored.reason });
   return sent.status === 'fulfilled';
+}
+
+/** The rows wait in the outbox whether or not this note succeeds. */
+async function publishFailed(batch: string, site: IngestSite, cause: Error): Promise<void> {
+  logger.error('QSTASH_PUBLISH_FAILED', { site_id: site.id, batch_id: batch, cause });
+  metrics.addMetric('ingest_publish_failures_total', 'Count', 1);
+  await recordPublishFailure(database, batch, site.public_id, `${cause.name}: ${cause.message}`).catch(
+    (error: unknown) => {
+      logger.warn('The publish failure could not be noted.', { batch_id: batch, cause: error as Error });
+    },
+  );
 }
 
 /** The ledger's failure closes the gate: nothing is published, nothing counted, and the client is told to come again. */

@@ -6,7 +6,10 @@ import { Metrics } from '@aws-lambda-powertools/metrics';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { BaseEnvironment } from '../shared/config.ts';
+import { requireCronSecret } from '../shared/cron.ts';
+import type { BadRow } from '../shared/delivery.ts';
 import { KernelError } from '../shared/errors.ts';
+import type { Secrets } from '../shared/ports.ts';
 
 export const logger = new Logger();
 export const metrics = new Metrics();
@@ -70,6 +73,53 @@ export function observed<Event, Result>(handler: (event: Event, context: Context
   return middy(handler)
     .use(injectLambdaContext(logger, { resetKeys: true }))
     .use({ after: publish, onError: publish });
+}
+
+/** What a job answers; the same over HTTP and to the scheduler. */
+export type JobResult = { ok: boolean } & Record<string, unknown>;
+
+/**
+ * Makes a handler of a job: the scheduler invokes it by IAM, a person calls it over HTTP with the cron secret, by GET or POST.
+ * @param run does the work; it may be called again at any time.
+ */
+export function job(
+  environment: BaseEnvironment,
+  secrets: Secrets,
+  cronSecretArn: string,
+  run: (request_id: string) => Promise<JobResult>,
+) {
+  const door = http(environment, async (request) => {
+    requireCronSecret(request.headers.authorization, await secrets.get(cronSecretArn));
+    if (request.method !== 'GET' && request.method !== 'POST') {
+      throw new KernelError(
+        'method_not_allowed',
+        `${request.method} is not allowed here; a job is started with GET or POST.`,
+      );
+    }
+    const result = await run(request.request_id);
+    return {
+      status: result.ok ? 200 : 500,
+      headers: { 'cache-control': 'no-store' },
+      body: { ...result, request_id: request.request_id },
+    };
+  });
+  const scheduled = observed((_event: ScheduledEvent, context) => run(context.awsRequestId));
+  return (event: APIGatewayProxyEventV2 | ScheduledEvent, context: Context) =>
+    'requestContext' in event ? door(event, context) : scheduled(event, context);
+}
+
+/** What the scheduler sends: the intended time, not that of arrival. */
+export interface ScheduledEvent {
+  scheduled_time?: string;
+}
+
+/** Names each row that could not be moved; one that is FAILED will not be tried again and counts for the alarm. */
+export function reportBadRows(bad: BadRow[]): void {
+  for (const row of bad)
+    logger.error(row.status === 'FAILED' ? 'DELIVERY_ROW_FAILED' : 'DELIVERY_ROW_RETRY', { ...row });
+  const failed = bad.filter(({ status }) => status === 'FAILED').length;
+  if (bad.length > 0) metrics.addMetric('billing_delivery_retry_total', 'Count', bad.length - failed);
+  if (failed > 0) metrics.addMetric('billing_delivery_failed_total', 'Count', failed);
 }
 
 /** The answer of an error that nothing else has answered: what is known in one sentence, the rest in the log only. */

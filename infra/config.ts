@@ -56,9 +56,9 @@ export interface StageSettings {
 }
 
 const FUNCTION_SIZES = {
-  ingest: { memoryMb: 512, timeoutSeconds: 15 },
+  ingest: { memoryMb: 512, timeoutSeconds: 25 },
   deliver: { memoryMb: 512, timeoutSeconds: 30 },
-  recover: { memoryMb: 256, timeoutSeconds: 60 },
+  recover: { memoryMb: 256, timeoutSeconds: 29 },
   api: { memoryMb: 512, timeoutSeconds: 15 },
   // The trigger that waits for it is itself cut off after 15 minutes and must report before that.
   migrate: { memoryMb: 512, timeoutSeconds: 14 * 60 },
@@ -117,7 +117,7 @@ const STAGES = {
       // Kept with its stack, but not when its very first creation fails, which would block the next attempt.
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     },
-    functions: { ...FUNCTION_SIZES, ingest: { memoryMb: 1024, timeoutSeconds: 15 } },
+    functions: { ...FUNCTION_SIZES, ingest: { memoryMb: 1024, timeoutSeconds: 25 } },
     deliverConcurrency: 10,
     throttle: { rate: 5_000, burst: 5_000 },
     logRetention: RetentionDays.SIX_MONTHS,

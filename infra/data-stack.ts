@@ -1,6 +1,7 @@
 // What must survive every deployment: the ledger, the usage counters, the delivery queue and the users.
-import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
+import { CfnOutput, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
+import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
 import type { KernelConfig } from './config.ts';
 import { Identity } from './identity.ts';
@@ -10,6 +11,8 @@ import { DeliveryQueue } from './queues.ts';
 export class DataStack extends Stack {
   readonly ledger: Ledger;
   readonly usage: dynamodb.TableV2;
+  readonly rateLimit: dynamodb.TableV2;
+  readonly cronSecret: ISecret;
   readonly delivery: DeliveryQueue;
   readonly identity: Identity;
 
@@ -18,6 +21,8 @@ export class DataStack extends Stack {
     const { config } = props;
     this.ledger = new Ledger(this, 'Ledger', config);
     this.usage = usageTable(this, config);
+    this.rateLimit = rateLimitTable(this);
+    this.cronSecret = cronSecret(this, config);
     this.delivery = new DeliveryQueue(this, 'Delivery', config);
     this.identity = new Identity(this, 'Identity', config);
 
@@ -29,15 +34,44 @@ export class DataStack extends Stack {
   }
 }
 
-/** Fast counters and rate limits. They may be wrong and never decide money; the ledger can rebuild them. */
+/** Fast counters. They may be wrong and never decide money; the ledger can rebuild them. */
 function usageTable(scope: Construct, config: KernelConfig): dynamodb.TableV2 {
   return new dynamodb.TableV2(scope, 'Usage', {
     partitionKey: { name: 'site_id', type: dynamodb.AttributeType.STRING },
     sortKey: { name: 'year_month', type: dynamodb.AttributeType.STRING },
     billing: dynamodb.Billing.onDemand(),
-    timeToLiveAttribute: 'expires_at', // windows of the rate limit; a counter has no such attribute
     pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: config.usageRecovery },
     deletionProtection: config.protect,
     removalPolicy: config.removalPolicy,
   });
+}
+
+/** Windows of the rate limit, each forgotten after its end; losing them costs nothing but a minute's memory. */
+function rateLimitTable(scope: Construct): dynamodb.TableV2 {
+  const table = new dynamodb.TableV2(scope, 'RateLimit', {
+    partitionKey: { name: 'rate_window', type: dynamodb.AttributeType.STRING },
+    billing: dynamodb.Billing.onDemand(),
+    timeToLiveAttribute: 'expires_at',
+    removalPolicy: RemovalPolicy.DESTROY,
+  });
+  Validations.of(table).acknowledge({
+    id: 'AwsSolutions-DDB3',
+    reason: 'A window of the rate limit lives for a minute: there is nothing to recover to a point in time.',
+  });
+  return table;
+}
+
+/** What starts a job over HTTP; the scheduler does not need it, for it invokes by IAM. */
+function cronSecret(scope: Construct, config: KernelConfig): ISecret {
+  const secret = new Secret(scope, 'CronSecret', {
+    description: 'The bearer secret of the /api/cron doors',
+    generateSecretString: { passwordLength: 48, excludePunctuation: true },
+    removalPolicy: config.removalPolicy,
+  });
+  Validations.of(secret).acknowledge({
+    id: 'AwsSolutions-SMG4',
+    reason:
+      'People and probes hold it too, so it is changed by hand; the functions read a new value within five minutes.',
+  });
+  return secret as ISecret; // CDK's class and interface differ under exactOptionalPropertyTypes
 }

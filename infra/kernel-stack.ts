@@ -43,10 +43,19 @@ export class KernelStack extends Stack {
       authenticatedBy:
         'The function admits an event by the origin that its site registered, or by an API key.',
     });
+    http.route('Recover', recover, {
+      key: 'ANY /api/cron/recover',
+      authenticatedBy: 'The function compares the cron secret in constant time.',
+    });
     http.route(
       'Api',
       api,
       { key: 'GET /api/health', authenticatedBy: 'Health is public and tells nothing but "healthy".' },
+      {
+        key: 'GET /api/sites/{proxy+}',
+        authenticatedBy:
+          'The function verifies the JWT, and row-level security shows its user own sites only.',
+      },
       {
         key: 'ANY /api/admin/{proxy+}',
         authenticatedBy:
@@ -66,10 +75,11 @@ function createIngest(scope: Construct, config: KernelConfig, data: DataStack) {
     environment: {
       DELIVERY_QUEUE_URL: data.delivery.queue.queueUrl,
       USAGE_TABLE: data.usage.tableName,
+      RATE_LIMIT_TABLE: data.rateLimit.tableName,
     },
   });
   ingest.allow(['sqs:SendMessage'], data.delivery.queue.queueArn);
-  ingest.allow(['dynamodb:UpdateItem'], data.usage.tableArn);
+  ingest.allow(['dynamodb:UpdateItem'], data.usage.tableArn, data.rateLimit.tableArn);
   return ingest;
 }
 
@@ -92,14 +102,16 @@ function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) 
 }
 
 function createRecover(scope: Construct, config: KernelConfig, data: DataStack) {
-  return new KernelFunction<RecoverEnvironment>(scope, 'Recover', {
+  const recover = new KernelFunction<RecoverEnvironment>(scope, 'Recover', {
     config,
     entry: 'recover',
     description: 'Moves what the queue lost or a delivery left behind',
     database: data.ledger.as('kernel_deliver'),
-    environment: {},
+    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn },
     deadLetters: new DeadLetterQueue(scope, 'FailedInvocations').acknowledge(),
   });
+  recover.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
+  return recover;
 }
 
 function createApi(scope: Construct, config: KernelConfig, data: DataStack) {

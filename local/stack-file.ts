@@ -34,6 +34,8 @@ async function describe(stack: LocalStack) {
     secret_access_key: stack.state.secret('access-key:operator'),
     region: stack.client.region,
   };
+  const cronSecretId =
+    stack.resource('AWS::SecretsManager::Secret', 'CronSecret').ref.split(':').at(-1) ?? '';
   const table = stack.resource('AWS::DynamoDB::GlobalTable', 'Usage').ref;
   const queue = stack.resource('AWS::SQS::Queue', 'DeliveryQueue').ref;
   return {
@@ -49,7 +51,10 @@ async function describe(stack: LocalStack) {
     s3: { endpoint: stack.door.url, ...operator },
     secrets_manager: { endpoint: stack.door.url, ...operator },
     issuer: { url: stack.issuer.url },
-    secrets: { admin_token: users.find(({ role }) => role === 'platform-admin')?.token ?? '' },
+    secrets: {
+      admin_token: users.find(({ role }) => role === 'platform-admin')?.token ?? '',
+      cron_secret: stack.state.secret(cronSecretId),
+    },
     users,
   };
 }

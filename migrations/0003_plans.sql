@@ -6,11 +6,12 @@ create table site_plans (
   monthly_limit        bigint not null check (monthly_limit between 0 and 1000000000000),
   soft_limit_enabled   boolean not null default false,
   hard_cap_multiplier  numeric(8, 3) not null default 2 check (hard_cap_multiplier between 1 and 1000),
+  billing_policy       text not null default 'all' check (billing_policy in ('all', 'by_kind')),
   overage_price_per_1k numeric(20, 6) check (overage_price_per_1k >= 0),
   created_at           timestamptz not null default clock_timestamp(),
   updated_at           timestamptz not null default clock_timestamp()
 );
-comment on table site_plans is 'A hard plan admits exactly monthly_limit billable events a UTC month; a soft one up to floor(monthly_limit x hard_cap_multiplier) as OVERAGE. A site without a row has the default plan of default_plan().';
+comment on table site_plans is 'A hard plan admits exactly monthly_limit billable events a UTC month; a soft one up to floor(monthly_limit x hard_cap_multiplier) as OVERAGE. A site without a row has the default plan of default_plan(). billing_policy all: every event is billable; by_kind: see billing_reason_of().';
 
 create function set_updated_at() returns trigger
 language plpgsql set search_path = pg_catalog, public as $$

@@ -8,6 +8,16 @@ create type billing_reason as enum ('default_billable', 'rejected_quota', 'conve
 create type ingest_fallback_status as enum ('PENDING', 'PROCESSING', 'RECOVERED', 'FAILED');
 
 -- Bodies in the RETURN form are bound when they are created, so they need no search path, and they are inlined.
+create function billing_reason_of(p_policy text, p_category text, p_action text) returns billing_reason
+language sql immutable parallel safe
+return case when p_policy = 'all' then 'default_billable'
+            when p_category = 'conversion' then 'conversion'
+            when p_category = 'interaction' and p_action = 'view' then 'interaction_view'
+            when p_category = 'interaction' and p_action = 'scroll_depth' then 'scroll_depth'
+            when p_category = 'system' then 'system'
+            else 'default_billable' end::billing_reason;
+comment on function billing_reason_of(text, text, text) is 'Why an event of this category and action is billable or not under a policy; scroll_depth and system are not billable.';
+
 create function utc_year_month(timestamptz) returns text
 language sql immutable parallel safe
 return lpad(extract(year from $1 at time zone 'UTC')::text, 4, '0') || '-' || lpad(extract(month from $1 at time zone 'UTC')::text, 2, '0');

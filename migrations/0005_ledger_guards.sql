@@ -44,6 +44,11 @@ language sql volatile
 return pg_advisory_xact_lock(hashtextextended('site:' || p_site::text, 0));
 comment on function lock_site(uuid) is 'Waits for the site''s transaction lock. Every writer of ledger, usage or snapshot takes it first, and never two sites in one transaction: so no deadlock and no month-edge race.';
 
+create function utc_text(timestamptz) returns text
+language sql stable parallel safe
+return to_char($1 at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+comment on function utc_text(timestamptz) is 'An instant as answers and exports show it: UTC with microseconds.';
+
 create function ingest_key_text(p_key bytea) returns text
 language sql immutable parallel safe
 return case length(p_key) when 33 then 'v2:' || encode(substr(p_key, 2), 'hex')

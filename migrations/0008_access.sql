@@ -11,8 +11,9 @@ language sql stable security definer set search_path = pg_catalog, public as $$
    where user_id = signed_in_user()
       or id in (select m.site_id from site_members m where m.user_id = signed_in_user())
       or exists (select from profiles p where p.id = signed_in_user() and p.role = 'admin')
+      or current_setting('app.platform_admin', true) = 'true'
 $$;
-comment on function my_site_ids() is 'The sites that the signed-in user owns or is a member of; all of them for a platform admin.';
+comment on function my_site_ids() is 'The sites that the signed-in user owns or is a member of; all of them for a platform admin, by profile or by the group of a verified token.';
 
 do $$
 declare
@@ -39,7 +40,8 @@ do $$
 declare
   t text;
 begin
-  foreach t in array array['ingest_idempotency', 'site_usage_monthly', 'invoice_snapshot', 'site_plans', 'events', 'ingest_conflicts', 'site_members'] loop
+  foreach t in array array['ingest_idempotency', 'site_usage_monthly', 'invoice_snapshot', 'site_plans', 'events',
+                           'ingest_fallback_buffer', 'ingest_conflicts', 'site_members'] loop
     execute format('create policy member_reads on %I for select to authenticated using (site_id in (select my_site_ids()))', t);
     execute format('grant select on %I to authenticated', t);
   end loop;
@@ -50,4 +52,4 @@ create policy member_reads on sites for select to authenticated using (id in (se
 grant select on sites to authenticated;
 
 grant execute on function signed_in_user(), my_site_ids(), utc_year_month(timestamptz), month_start(text),
-  ingest_key_text(bytea), ingest_uuid(bigint, timestamptz), ingest_uuid_id(uuid) to authenticated, service_role;
+  utc_text(timestamptz), ingest_key_text(bytea), ingest_uuid(bigint, timestamptz), ingest_uuid_id(uuid) to authenticated, service_role;

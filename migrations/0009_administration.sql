@@ -40,7 +40,8 @@ language sql stable security definer set search_path = pg_catalog, public as $$
     'plan', (select jsonb_build_object('plan_tier', coalesce(p.plan_tier, 'default'),
               'monthly_limit', coalesce(p.monthly_limit, d.monthly_limit)::text,
               'soft_limit_enabled', coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
-              'hard_cap_multiplier', trim_scale(coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier))::text)
+              'hard_cap_multiplier', trim_scale(coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier))::text,
+              'billing_policy', coalesce(p.billing_policy, 'all'))
              from default_plan() d left join site_plans p on p.site_id = s.id))
     from sites s where s.id = p_site
 $$;
@@ -51,17 +52,19 @@ language plpgsql volatile security definer set search_path = pg_catalog, public 
 declare
   site uuid := require_site(p_ref);
 begin
-  insert into site_plans as p (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier)
+  insert into site_plans as p (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier, billing_policy)
   select site, coalesce(p_plan ->> 'plan_tier', 'custom'), (p_plan ->> 'monthly_limit')::bigint,
-         coalesce((p_plan ->> 'soft_limit_enabled')::boolean, false), coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, 2)
+         coalesce((p_plan ->> 'soft_limit_enabled')::boolean, false), coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, 2),
+         coalesce(p_plan ->> 'billing_policy', 'all')
   on conflict (site_id) do update set
     plan_tier = coalesce(p_plan ->> 'plan_tier', p.plan_tier), monthly_limit = excluded.monthly_limit,
     soft_limit_enabled = coalesce((p_plan ->> 'soft_limit_enabled')::boolean, p.soft_limit_enabled),
-    hard_cap_multiplier = coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, p.hard_cap_multiplier);
+    hard_cap_multiplier = coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, p.hard_cap_multiplier),
+    billing_policy = coalesce(p_plan ->> 'billing_policy', p.billing_policy);
   perform audit(p_actor, 'plan_set', 'site_plan', site::text, site, p_plan);
   return site_row(site) -> 'plan';
 end $$;
-comment on function set_site_plan(text, jsonb, text) is 'Sets limit and, where given, softness, multiplier and tier of a site''s plan; audited as plan_set. It takes effect with the next event. Raises RK003.';
+comment on function set_site_plan(text, jsonb, text) is 'Sets limit and, where given, softness, multiplier, tier and billing policy of a site''s plan; audited as plan_set. It takes effect with the next event. Raises RK003.';
 
 create function create_site(p_site jsonb, p_actor text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, public as $$

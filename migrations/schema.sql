@@ -148,9 +148,11 @@ create table site_plans (
   monthly_limit bigint not null,
   soft_limit_enabled boolean not null default false,
   hard_cap_multiplier numeric(8,3) not null default 2,
+  billing_policy text not null default 'all'::text,
   overage_price_per_1k numeric(20,6),
   created_at timestamp with time zone not null default clock_timestamp(),
   updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint site_plans_billing_policy_check CHECK ((billing_policy = ANY (ARRAY['all'::text, 'by_kind'::text]))),
   constraint site_plans_hard_cap_multiplier_check CHECK (((hard_cap_multiplier >= (1)::numeric) AND (hard_cap_multiplier <= (1000)::numeric))),
   constraint site_plans_monthly_limit_check CHECK (((monthly_limit >= 0) AND (monthly_limit <= '1000000000000'::bigint))),
   constraint site_plans_overage_price_per_1k_check CHECK ((overage_price_per_1k >= (0)::numeric)),
@@ -262,6 +264,13 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.billing_reason_of(p_policy text, p_category text, p_action text)
+ RETURNS billing_reason
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (CASE WHEN (p_policy = 'all'::text) THEN 'default_billable'::text WHEN (p_category = 'conversion'::text) THEN 'conversion'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'view'::text)) THEN 'interaction_view'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'scroll_depth'::text)) THEN 'scroll_depth'::text WHEN (p_category = 'system'::text) THEN 'system'::text ELSE 'default_billable'::text END)::billing_reason
+;
+
 CREATE OR REPLACE FUNCTION public.create_api_key(p_ref text, p_hash text, p_prefix text, p_rotate boolean, p_actor text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -320,29 +329,20 @@ CREATE OR REPLACE FUNCTION public.default_plan(OUT monthly_limit bigint, OUT sof
 AS $function$ select 1000::bigint, false, 2::numeric $function$
 ;
 
-CREATE OR REPLACE FUNCTION public.deliver(p_batches jsonb)
- RETURNS bigint
+CREATE OR REPLACE FUNCTION public.deliver(p_batches jsonb, OUT moved bigint, OUT bad jsonb)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
  SET jit TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
-declare
-  moved bigint;
 begin
-  with due as (
+  select m.moved, m.bad into moved, bad from move_rows(array(
     select o.id from ingest_fallback_buffer o
      where o.batch_id = any (array(select b::uuid from jsonb_array_elements_text(p_batches) b)) and o.status <> 'FAILED'
-     order by o.id for update skip locked
-  ), taken as (
-    delete from ingest_fallback_buffer o using due where o.id = due.id returning o.*
-  ), written as (
-    insert into events (id, site_id, received_at, payload, request_id, client_ip, user_agent)
-    select id, site_id, created_at, payload, request_id, client_ip, user_agent from taken on conflict (id) do nothing
-  )
-  select count(*) into moved from taken;
-  return moved;
+       and (o.attempts = 0 or o.next_attempt_at <= clock_timestamp())
+     order by o.id for update skip locked)) m;
 end $function$
 ;
 
@@ -379,16 +379,17 @@ CREATE OR REPLACE FUNCTION public.ingest(p_site uuid, p_batch uuid, p_events jso
  SET search_path TO 'pg_catalog', 'public'
  SET jit TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
- SET lock_timeout TO '5s'
+ SET lock_timeout TO '3s'
 AS $function$
 declare
   now_at   timestamptz;
   cap      bigint;
   soft     boolean;
+  policy   text;
   enforced boolean;
   frozen   boolean;
-  before   bigint;
-  uuid_pre text;
+  billed   bigint;
+  overage  bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'ingest needs the isolation level read committed.' using errcode = 'RK001';
@@ -401,9 +402,10 @@ begin
   now_at := clock_timestamp(); -- after the lock, so that order of quota, commit and time agree
   loop
     month := utc_year_month(now_at);
-    select p.monthly_limit, p.soft_limit_enabled, floor(p.monthly_limit * p.hard_cap_multiplier), s.billing_enforcement,
-           u.event_count, exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = month)
-      into quota, soft, cap, enforced, before, frozen
+    select p.monthly_limit, p.soft_limit_enabled, floor(p.monthly_limit * p.hard_cap_multiplier), coalesce(p.billing_policy, 'all'),
+           s.billing_enforcement, u.event_count,
+           exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = month)
+      into quota, soft, cap, policy, enforced, used, frozen
       from sites s
       left join site_plans p on p.site_id = s.id
       left join site_usage_monthly u on u.site_id = s.id and u.year_month = month
@@ -419,15 +421,40 @@ begin
   end if;
   if not soft then cap := quota; end if;
   if not enforced then cap := 9223372036854775807; end if; -- recorded as OVERAGE, never refused
-  if before is null then
+  if used is null then
     insert into site_usage_monthly (site_id, year_month) values (p_site, month);
-    before := 0;
+    used := 0;
   end if;
-  uuid_pre := lpad(to_hex(floor(extract(epoch from now_at) * 1000)::bigint), 12, '0') || '7000';
 
+  if jsonb_array_length(p_events) = 1 then
+    select s.admitted, s.billed, s.overage, s.as_of, s.results into admitted, billed, overage, as_of, results
+      from ingest_single(p_site, p_batch, p_events -> 0, p_request_id, p_client_ip, p_user_agent, now_at, month, quota, cap, policy, used) s;
+  else
+    select b.admitted, b.billed, b.overage, b.as_of, b.results into admitted, billed, overage, as_of, results
+      from ingest_batch(p_site, p_batch, p_events, p_request_id, p_client_ip, p_user_agent, now_at, month, quota, cap, policy, used) b;
+  end if;
+  if billed > 0 then
+    update site_usage_monthly u set event_count = u.event_count + billed, overage_count = u.overage_count + overage
+     where u.site_id = p_site and u.year_month = month;
+    used := used + billed;
+  end if;
+  remaining := greatest(0, quota - used);
+  retry_after_s := ceil(extract(epoch from month_start(month) + interval '1 month' - now_at));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.ingest_batch(p_site uuid, p_batch uuid, p_events jsonb, p_request_id text, p_client_ip text, p_user_agent text, p_now timestamp with time zone, p_month text, p_quota bigint, p_cap bigint, p_policy text, p_before bigint, OUT admitted bigint, OUT billed bigint, OUT overage bigint, OUT as_of bigint, OUT results jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  uuid_prefix text := left(replace(ingest_uuid(0, p_now)::text, '-', ''), 16);
+begin
   with given as materialized (
     select e.n, decode(e.key, 'hex') key, decode(e.previous, 'hex') previous, e.bucket_ms, e.version,
            decode(e.hash, 'hex') hash, e.payload,
+           billing_reason_of(p_policy, e.payload ->> 'ec', e.payload ->> 'ea') reason,
            row_number() over (partition by e.key, e.hash order by e.n) occurrence, -- a conflicting one does not stand for the others
            first_value(decode(e.hash, 'hex')) over (partition by e.key order by e.n) first_hash
       from rows from (jsonb_to_recordset(p_events)
@@ -444,54 +471,46 @@ begin
         order by l.year_month desc limit 1) refused on kept.id is null
       left join lateral (select l.id from ingest_idempotency l
         where l.site_id = p_site and l.idempotency_key = g.previous and l.billing_state <> 'REJECTED_QUOTA'
-          and l.created_at > now_at - g.bucket_ms * interval '1 millisecond' limit 1) late on g.previous is not null and kept.id is null
+          and l.created_at > p_now - g.bucket_ms * interval '1 millisecond' limit 1) late on g.previous is not null and kept.id is null
   ), sorted as (
-    select s.*, case when version = 3 and hash is distinct from coalesce(kept_hash, refused_hash, first_hash) then 'conflict'
-                     when kept_id is not null or late_id is not null then 'duplicate'
-                     when occurrence > 1 then 'repeat' else 'new' end kind
+    select s.*, reason not in ('scroll_depth', 'system') counts,
+           case when version = 3 and hash is distinct from coalesce(kept_hash, refused_hash, first_hash) then 'conflict'
+                when kept_id is not null or late_id is not null then 'duplicate'
+                when occurrence > 1 then 'repeat' else 'new' end kind
       from seen s
   ), counted as (
-    select s.*, before + count(*) filter (where kind = 'new') over (order by n) nth from sorted s
+    select s.*, p_before + count(*) filter (where kind = 'new' and counts) over (order by n) nth from sorted s
   ), decided as materialized ( -- ids are drawn here, so that ledger and outbox need no join
     select c.*,
-           case when kind <> 'new' then null when nth <= least(quota, cap) then 'ACCEPTED'
-                when nth <= cap then 'OVERAGE' else 'REJECTED_QUOTA' end::billing_state state,
-           case when kind = 'new' and (nth <= cap or refused_id is null or refused_month <> month)
+           case when kind <> 'new' then null when not counts or nth <= least(p_quota, p_cap) then 'ACCEPTED'
+                when nth <= p_cap then 'OVERAGE' else 'REJECTED_QUOTA' end::billing_state state,
+           case when kind = 'new' and (not counts or nth <= p_cap or refused_id is null or refused_month <> p_month)
                 then nextval('ingest_id_seq') end id -- a rejected key leaves one row a month
       from counted c order by n
   ), ledger as ( -- no ON CONFLICT: under the lock a conflict is a bug and must abort, not be swallowed
     insert into ingest_idempotency (id, site_id, idempotency_key, created_at, expires_at, billing_state, billable,
                                     billing_reason, idempotency_version, payload_hash)
-    select id, p_site, key, now_at, now_at + interval '90 days', state, state <> 'REJECTED_QUOTA',
-           case state when 'REJECTED_QUOTA' then 'rejected_quota' else 'default_billable' end::billing_reason, version, hash
+    select id, p_site, key, p_now, p_now + interval '90 days', state, counts and state <> 'REJECTED_QUOTA',
+           case state when 'REJECTED_QUOTA' then 'rejected_quota' else reason end, version, hash
       from decided where id is not null
   ), outbox as (
     insert into ingest_fallback_buffer (id, batch_id, site_id, payload, created_at, next_attempt_at, request_id, client_ip, user_agent)
-    select id, p_batch, p_site, payload, now_at, now_at + interval '1 minute', p_request_id, p_client_ip, p_user_agent
+    select id, p_batch, p_site, payload, p_now, p_now + interval '1 minute', p_request_id, p_client_ip, p_user_agent
       from decided where id is not null and state <> 'REJECTED_QUOTA'
   ), conflicts as (
     insert into ingest_conflicts (site_id, idempotency_key, other_hash, request_id)
     select p_site, key, hash, p_request_id from decided where kind = 'conflict' on conflict do nothing
-  ), total as (
-    select count(*) filter (where state in ('ACCEPTED', 'OVERAGE')) admitted, count(*) filter (where state = 'OVERAGE') overage,
-           max(id) filter (where state in ('ACCEPTED', 'OVERAGE')) as_of
-      from decided
-  ), usage as (
-    update site_usage_monthly u set event_count = u.event_count + t.admitted, overage_count = u.overage_count + t.overage
-      from total t where u.site_id = p_site and u.year_month = month and t.admitted > 0
   )
-  select before + t.admitted, greatest(0, quota - before - t.admitted), t.as_of, t.admitted,
-         (select jsonb_agg(jsonb_build_array(
-                   case d.kind when 'new' then lower(d.state::text)
-                     when 'repeat' then case when (select f.state from decided f where f.key = d.key and f.kind = 'new') = 'REJECTED_QUOTA'
-                                             then 'rejected_quota' else 'duplicate' end -- as its first occurrence fared
-                     else d.kind end,
-                   case when d.state <> 'REJECTED_QUOTA' then (uuid_pre || to_hex(d.id + '-9223372036854775808'::bigint))::uuid end)
-                 order by d.n)
-            from decided d)
-    into used, remaining, as_of, admitted, results
-    from total t;
-  retry_after_s := ceil(extract(epoch from month_start(month) + interval '1 month' - now_at));
+  select count(*) filter (where state <> 'REJECTED_QUOTA'), count(*) filter (where counts and state <> 'REJECTED_QUOTA'),
+         count(*) filter (where state = 'OVERAGE'), max(id) filter (where state <> 'REJECTED_QUOTA'),
+         jsonb_agg(jsonb_build_array(
+           case d.kind when 'new' then lower(d.state::text)
+             when 'repeat' then case when (select f.state from decided f where f.key = d.key and f.kind = 'new') = 'REJECTED_QUOTA'
+                                     then 'rejected_quota' else 'duplicate' end -- as its first occurrence fared
+             else d.kind end,
+           case when d.state <> 'REJECTED_QUOTA' then (uuid_prefix || to_hex(d.id + '-9223372036854775808'::bigint))::uuid end) order by d.n)
+    into admitted, billed, overage, as_of, results
+    from decided d;
 end $function$
 ;
 
@@ -500,6 +519,68 @@ CREATE OR REPLACE FUNCTION public.ingest_key_text(p_key bytea)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN CASE length(p_key) WHEN 33 THEN ('v2:'::text || encode(substr(p_key, 2), 'hex'::text)) WHEN 16 THEN ('v3:'::text || encode(p_key, 'hex'::text)) ELSE encode(p_key, 'hex'::text) END
+;
+
+CREATE OR REPLACE FUNCTION public.ingest_single(p_site uuid, p_batch uuid, p_event jsonb, p_request_id text, p_client_ip text, p_user_agent text, p_now timestamp with time zone, p_month text, p_quota bigint, p_cap bigint, p_policy text, p_before bigint, OUT admitted bigint, OUT billed bigint, OUT overage bigint, OUT as_of bigint, OUT results jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  key           bytea := decode(p_event ->> 'key', 'hex');
+  hash          bytea := decode(p_event ->> 'hash', 'hex');
+  reason        billing_reason := billing_reason_of(p_policy, p_event #>> '{payload,ec}', p_event #>> '{payload,ea}');
+  counts        boolean := reason not in ('scroll_depth', 'system');
+  twin          bigint;
+  twin_hash     bytea;
+  refused_id    bigint;
+  refused_month text;
+  state         billing_state;
+begin
+  admitted := 0; billed := 0; overage := 0;
+  select l.id, l.payload_hash into twin, twin_hash from ingest_idempotency l
+   where l.site_id = p_site and l.idempotency_key = key and l.billing_state <> 'REJECTED_QUOTA' limit 1;
+  if twin is null then
+    select l.id, l.payload_hash, l.year_month into refused_id, twin_hash, refused_month from ingest_idempotency l
+     where l.site_id = p_site and l.idempotency_key = key and l.billing_state = 'REJECTED_QUOTA' order by l.year_month desc limit 1;
+    if p_event ->> 'previous' is not null then
+      select l.id into twin from ingest_idempotency l
+       where l.site_id = p_site and l.idempotency_key = decode(p_event ->> 'previous', 'hex') and l.billing_state <> 'REJECTED_QUOTA'
+         and l.created_at > p_now - (p_event ->> 'bucket_ms')::integer * interval '1 millisecond' limit 1;
+    end if;
+  end if;
+  if (p_event ->> 'version')::smallint = 3 and (twin is not null or refused_id is not null) and hash is distinct from twin_hash then
+    insert into ingest_conflicts (site_id, idempotency_key, other_hash, request_id) values (p_site, key, hash, p_request_id) on conflict do nothing;
+    results := '[["conflict", null]]';
+    return;
+  end if;
+  if twin is not null then
+    results := '[["duplicate", null]]';
+    return;
+  end if;
+
+  state := case when not counts or p_before + 1 <= least(p_quota, p_cap) then 'ACCEPTED'
+                when p_before + 1 <= p_cap then 'OVERAGE' else 'REJECTED_QUOTA' end;
+  if state = 'REJECTED_QUOTA' then
+    results := '[["rejected_quota", null]]';
+    if refused_id is not null and refused_month = p_month then return; end if; -- a rejected key leaves one row a month
+  end if;
+  as_of := nextval('ingest_id_seq');
+  insert into ingest_idempotency (id, site_id, idempotency_key, created_at, expires_at, billing_state, billable,
+                                  billing_reason, idempotency_version, payload_hash)
+  values (as_of, p_site, key, p_now, p_now + interval '90 days', state, counts and state <> 'REJECTED_QUOTA',
+          case state when 'REJECTED_QUOTA' then 'rejected_quota' else reason end, (p_event ->> 'version')::smallint, hash);
+  if state = 'REJECTED_QUOTA' then
+    as_of := null;
+    return;
+  end if;
+  insert into ingest_fallback_buffer (id, batch_id, site_id, payload, created_at, next_attempt_at, request_id, client_ip, user_agent)
+  values (as_of, p_batch, p_site, p_event -> 'payload', p_now, p_now + interval '1 minute', p_request_id, p_client_ip, p_user_agent);
+  admitted := 1;
+  billed := counts::integer;
+  overage := (state = 'OVERAGE')::integer;
+  results := jsonb_build_array(jsonb_build_array(lower(state::text), ingest_uuid(as_of, p_now)));
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.ingest_uuid(p_id bigint, p_created_at timestamp with time zone)
@@ -574,6 +655,48 @@ CREATE OR REPLACE FUNCTION public.month_start(text)
 RETURN ((make_date(("left"($1, 4))::integer, ("right"($1, 2))::integer, 1))::timestamp without time zone AT TIME ZONE 'UTC'::text)
 ;
 
+CREATE OR REPLACE FUNCTION public.move_rows(p_ids bigint[], OUT moved bigint, OUT bad jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  half    integer := (cardinality(p_ids) + 1) / 2;
+  l_moved bigint;
+  r_moved bigint;
+  l_bad   jsonb;
+  r_bad   jsonb;
+begin
+  begin
+    with taken as (
+      delete from ingest_fallback_buffer o where o.id = any (p_ids) returning o.*
+    ), written as (
+      insert into events (id, site_id, received_at, payload, request_id, client_ip, user_agent)
+      select id, site_id, created_at, payload, request_id, client_ip, user_agent from taken on conflict (id) do nothing
+    )
+    select count(*), '[]'::jsonb into moved, bad from taken;
+    return;
+  exception when others then
+    if sqlstate ~ '^(08|40|53|55|57|58|XX)' then raise; end if; -- the database's trouble, not the row's
+    if cardinality(p_ids) = 1 then
+      update ingest_fallback_buffer o
+         set attempts = o.attempts + 1, error_reason = left(sqlstate || ' ' || sqlerrm, 500),
+             status = case when o.attempts + 1 >= 8 then 'FAILED' else 'PENDING' end::ingest_fallback_status,
+             next_attempt_at = clock_timestamp() + retry_delay(o.attempts + 1)
+       where o.id = p_ids[1]
+      returning 0, jsonb_build_array(jsonb_build_object('id', o.id::text, 'site_id', o.site_id, 'attempts', o.attempts,
+                                                         'status', o.status, 'reason', o.error_reason)) into moved, bad;
+      return;
+    end if;
+  end;
+  select m.moved, m.bad into l_moved, l_bad from move_rows(p_ids[1:half]) m;
+  select m.moved, m.bad into r_moved, r_bad from move_rows(p_ids[half + 1:]) m;
+  moved := l_moved + r_moved;
+  bad := l_bad || r_bad;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.my_site_ids()
  RETURNS SETOF uuid
  LANGUAGE sql
@@ -584,32 +707,85 @@ AS $function$
    where user_id = signed_in_user()
       or id in (select m.site_id from site_members m where m.user_id = signed_in_user())
       or exists (select from profiles p where p.id = signed_in_user() and p.role = 'admin')
+      or current_setting('app.platform_admin', true) = 'true'
 $function$
 ;
 
-CREATE OR REPLACE FUNCTION public.recover(p_limit integer)
+CREATE OR REPLACE FUNCTION public.read_receipt(p_user uuid, p_platform_admin boolean, p_ref text, p_ingest_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site    uuid;
+  receipt jsonb;
+begin
+  perform sign_in(p_user, p_platform_admin);
+  select s.id into site from sites s where s.id = find_site(p_ref); -- found, but shown by policy only
+  if site is null then
+    raise exception 'The site is unknown or closed.' using errcode = 'RK003';
+  end if;
+  select jsonb_build_object(
+    'ingest_id', p_ingest_id, 'site_id', l.site_id,
+    'ledger', jsonb_build_object('id', l.id::text, 'idempotency_key', ingest_key_text(l.idempotency_key), 'idempotency_version', l.idempotency_version,
+      'billable', l.billable, 'billing_state', l.billing_state, 'billing_reason', l.billing_reason, 'year_month', l.year_month,
+      'created_at', utc_text(l.created_at), 'expires_at', utc_text(l.expires_at), 'payload_hash', encode(l.payload_hash, 'hex')),
+    'delivery', coalesce(
+      (select jsonb_build_object('status', 'delivered', 'delivered_at', utc_text(e.delivered_at), 'request_id', e.request_id, 'payload', e.payload)
+         from events e where e.id = l.id),
+      (select jsonb_build_object('status', case o.status when 'FAILED' then 'failed' else 'waiting' end, 'attempts', o.attempts,
+                'next_attempt_at', utc_text(o.next_attempt_at), 'reason', o.error_reason, 'request_id', o.request_id, 'payload', o.payload)
+         from ingest_fallback_buffer o where o.id = l.id),
+      jsonb_build_object('status', 'removed')),
+    'rejections', (select coalesce(jsonb_agg(jsonb_build_object('year_month', r.year_month, 'created_at', utc_text(r.created_at)) order by r.id), '[]')
+      from ingest_idempotency r where r.site_id = site and r.idempotency_key = l.idempotency_key and r.billing_state = 'REJECTED_QUOTA'),
+    'conflicts', (select coalesce(jsonb_agg(jsonb_build_object('seen_at', utc_text(c.seen_at), 'payload_hash', encode(c.other_hash, 'hex'),
+                                                               'request_id', c.request_id) order by c.seen_at), '[]')
+      from ingest_conflicts c where c.site_id = site and c.idempotency_key = l.idempotency_key),
+    'invoice', (select jsonb_build_object('frozen_at', utc_text(i.generated_at), 'snapshot_hash', i.snapshot_hash)
+      from invoice_snapshot i where i.site_id = site and i.year_month = l.year_month))
+    into receipt
+    from ingest_idempotency l
+   where l.site_id = site and l.id = ingest_uuid_id(p_ingest_id) and ingest_uuid(l.id, l.created_at) = p_ingest_id
+     and l.billing_state <> 'REJECTED_QUOTA';
+  if receipt is null then
+    raise exception 'The site has no event with this ingest_id.' using errcode = 'RK007';
+  end if;
+  return receipt;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.record_publish_failure(p_batch uuid, p_site_public_id text, p_message text)
  RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  marked bigint;
+begin
+  insert into ingest_publish_failures (site_public_id, error_code, error_message_short)
+  values (p_site_public_id, 'QSTASH_PUBLISH_FAILED', left(p_message, 500));
+  update ingest_fallback_buffer set error_reason = left('QSTASH_PUBLISH_FAILED ' || p_message, 500), next_attempt_at = clock_timestamp()
+   where batch_id = p_batch and status = 'PENDING';
+  get diagnostics marked = row_count;
+  return marked;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.recover(p_limit integer, OUT moved bigint, OUT bad jsonb)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
  SET jit TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
-declare
-  moved bigint;
 begin
-  with due as (
+  select m.moved, m.bad into moved, bad from move_rows(array(
     select o.id from ingest_fallback_buffer o
      where o.status <> 'FAILED' and o.next_attempt_at <= clock_timestamp()
-     order by o.next_attempt_at limit least(greatest(p_limit, 1), 10000) for update skip locked
-  ), taken as (
-    delete from ingest_fallback_buffer o using due where o.id = due.id returning o.*
-  ), written as (
-    insert into events (id, site_id, received_at, payload, request_id, client_ip, user_agent)
-    select id, site_id, created_at, payload, request_id, client_ip, user_agent from taken on conflict (id) do nothing
-  )
-  select count(*) into moved from taken;
-  return moved;
+     order by o.next_attempt_at limit least(greatest(p_limit, 1), 10000) for update skip locked)) m;
 end $function$
 ;
 
@@ -627,6 +803,13 @@ begin
   end if;
   return found_id;
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.retry_delay(p_attempts integer)
+ RETURNS interval
+ LANGUAGE sql
+ PARALLEL SAFE
+RETURN (LEAST(('00:00:30'::interval * power((2)::double precision, (LEAST(p_attempts, 12))::double precision)), '06:00:00'::interval) * ((0.5)::double precision + (random() / (2)::double precision)))
 ;
 
 CREATE OR REPLACE FUNCTION public.revoke_api_key(p_ref text, p_key uuid, p_actor text)
@@ -674,13 +857,15 @@ AS $function$
 declare
   site uuid := require_site(p_ref);
 begin
-  insert into site_plans as p (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier)
+  insert into site_plans as p (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier, billing_policy)
   select site, coalesce(p_plan ->> 'plan_tier', 'custom'), (p_plan ->> 'monthly_limit')::bigint,
-         coalesce((p_plan ->> 'soft_limit_enabled')::boolean, false), coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, 2)
+         coalesce((p_plan ->> 'soft_limit_enabled')::boolean, false), coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, 2),
+         coalesce(p_plan ->> 'billing_policy', 'all')
   on conflict (site_id) do update set
     plan_tier = coalesce(p_plan ->> 'plan_tier', p.plan_tier), monthly_limit = excluded.monthly_limit,
     soft_limit_enabled = coalesce((p_plan ->> 'soft_limit_enabled')::boolean, p.soft_limit_enabled),
-    hard_cap_multiplier = coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, p.hard_cap_multiplier);
+    hard_cap_multiplier = coalesce((p_plan ->> 'hard_cap_multiplier')::numeric, p.hard_cap_multiplier),
+    billing_policy = coalesce(p_plan ->> 'billing_policy', p.billing_policy);
   perform audit(p_actor, 'plan_set', 'site_plan', site::text, site, p_plan);
   return site_row(site) -> 'plan';
 end $function$
@@ -694,6 +879,17 @@ AS $function$
 begin
   new.updated_at := clock_timestamp();
   return new;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.sign_in(p_user uuid, p_platform_admin boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform set_config('app.user_id', coalesce(p_user::text, ''), true);
+  return set_config('app.platform_admin', case when p_platform_admin then 'true' else 'false' end, true);
 end $function$
 ;
 
@@ -731,7 +927,8 @@ AS $function$
     'plan', (select jsonb_build_object('plan_tier', coalesce(p.plan_tier, 'default'),
               'monthly_limit', coalesce(p.monthly_limit, d.monthly_limit)::text,
               'soft_limit_enabled', coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
-              'hard_cap_multiplier', trim_scale(coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier))::text)
+              'hard_cap_multiplier', trim_scale(coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier))::text,
+              'billing_policy', coalesce(p.billing_policy, 'all'))
              from default_plan() d left join site_plans p on p.site_id = s.id))
     from sites s where s.id = p_site
 $function$
@@ -760,6 +957,13 @@ begin
     'limit', site_row(site) #>> '{plan,monthly_limit}')
     from sites s where s.id = site);
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.utc_text(timestamp with time zone)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN to_char(($1 AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'::text)
 ;
 
 CREATE OR REPLACE FUNCTION public.utc_year_month(timestamp with time zone)
@@ -879,6 +1083,8 @@ create policy owner_all on ingest_conflicts for all to kernel_master using (true
 
 create policy service_role_all on ingest_conflicts for all to service_role using (true) with check (true);
 
+create policy member_reads on ingest_fallback_buffer for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
 create policy owner_all on ingest_fallback_buffer for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on ingest_fallback_buffer for all to service_role using (true) with check (true);
@@ -944,6 +1150,8 @@ grant select on events to service_role;
 grant select on ingest_conflicts to authenticated;
 
 grant select on ingest_conflicts to service_role;
+
+grant select on ingest_fallback_buffer to authenticated;
 
 grant select on ingest_fallback_buffer to service_role;
 
@@ -1015,11 +1223,17 @@ grant execute on function my_site_ids() to authenticated;
 
 grant execute on function my_site_ids() to service_role;
 
+grant execute on function read_receipt(uuid,boolean,text,uuid) to kernel_api;
+
+grant execute on function record_publish_failure(uuid,text,text) to kernel_ingest;
+
 grant execute on function recover(integer) to kernel_deliver;
 
 grant execute on function revoke_api_key(text,uuid,text) to kernel_api;
 
 grant execute on function set_site_plan(text,jsonb,text) to kernel_api;
+
+grant execute on function sign_in(uuid,boolean) to kernel_api;
 
 grant execute on function signed_in_user() to authenticated;
 
@@ -1030,6 +1244,10 @@ grant execute on function site_for_ingest(text,text) to kernel_ingest;
 grant execute on function site_row(uuid) to kernel_api;
 
 grant execute on function site_usage(text,text) to kernel_api;
+
+grant execute on function utc_text(timestamp with time zone) to authenticated;
+
+grant execute on function utc_text(timestamp with time zone) to service_role;
 
 grant execute on function utc_year_month(timestamp with time zone) to authenticated;
 
@@ -1073,7 +1291,7 @@ comment on table site_api_keys is 'API keys of server clients, as SHA-256 of the
 
 comment on table site_members is 'Who else may see a site; its owner is sites.user_id.';
 
-comment on table site_plans is 'A hard plan admits exactly monthly_limit billable events a UTC month; a soft one up to floor(monthly_limit x hard_cap_multiplier) as OVERAGE. A site without a row has the default plan of default_plan().';
+comment on table site_plans is 'A hard plan admits exactly monthly_limit billable events a UTC month; a soft one up to floor(monthly_limit x hard_cap_multiplier) as OVERAGE. A site without a row has the default plan of default_plan(). billing_policy all: every event is billable; by_kind: see billing_reason_of().';
 
 comment on table site_usage_monthly is 'The usage that the quota decision reads, added to in the ledger''s own commit; corrected to the ledger by delta.';
 
@@ -1083,21 +1301,27 @@ comment on function append_only() is 'Statement trigger of append-only tables: a
 
 comment on function audit(text,text,text,text,uuid,jsonb) is 'Writes one audit row in the caller''s commit. p_actor is cron, service_role or the subject of a token.';
 
+comment on function billing_reason_of(text,text,text) is 'Why an event of this category and action is billable or not under a policy; scroll_depth and system are not billable.';
+
 comment on function create_api_key(text,text,text,boolean,text) is 'Adds a live key by its hash; of two live ones p_rotate revokes the oldest. Audited. Raises RK003, RK004 (two live keys).';
 
 comment on function create_site(jsonb,text) is 'Creates a site {name, origins, user_id?, rate_limit?, plan?, id?, public_id?}; audited as site_create. Raises 23505 when the public id is taken, 23514 when a value breaks a limit.';
 
 comment on function default_plan() is 'The plan of a site that has no row in site_plans: 1000 events a month, hard.';
 
-comment on function deliver(jsonb) is 'Moves the outbox rows of the given batches (a JSON array of batch ids) to events; returns how many it moved. Repeatable; rows that another mover holds are left to it.';
+comment on function deliver(jsonb) is 'Moves the outbox rows of the given batches (a JSON array of batch ids) to events. moved: how many; bad: [{id, site_id, attempts, status, reason}]. Repeatable; rows that another mover holds are left to it.';
 
 comment on function find_site(text) is 'The id of the site with this id (hyphens optional) or public id; null when there is none.';
 
 comment on function frozen_guard() is 'Statement trigger: no ledger row enters a month whose invoice is frozen. Raises RK010.';
 
-comment on function ingest(uuid,uuid,jsonb,text,text,text) is 'Takes 1 to 500 events of one site, in request order, as [{key, previous?, bucket_ms?, version, hash?, payload}] (key, previous and hash in hex). Locks the site; writes ledger, usage, outbox and conflicts in the caller''s commit. results: [[outcome, ingest_id | null]] with outcome accepted, overage, duplicate, conflict or rejected_quota; used, quota and remaining hold after the batch; as_of is the highest ledger id admitted. A lost reply or a second call is harmless. Raises RK001 (isolation), RK002 (size), RK003 (site), 55P03 (lock timeout).';
+comment on function ingest(uuid,uuid,jsonb,text,text,text) is 'Takes 1 to 500 events of one site, in request order, as [{key, previous?, bucket_ms?, version, hash?, payload}] (key, previous and hash in hex). The plan''s billing_policy says which count against the quota; the others are admitted whatever the usage. Locks the site; writes ledger, usage, outbox and conflicts in the caller''s commit. results: [[outcome, ingest_id | null]] with outcome accepted, overage, duplicate, conflict or rejected_quota; used, quota and remaining hold after the batch; as_of is the highest ledger id admitted. A lost reply or a second call is harmless. Raises RK001 (isolation), RK002 (size), RK003 (site), 55P03 (lock timeout).';
+
+comment on function ingest_batch(uuid,uuid,jsonb,text,text,text,timestamp with time zone,text,bigint,bigint,text,bigint) is 'The decision of ingest on a set of events; called by ingest only, under its lock.';
 
 comment on function ingest_key_text(bytea) is 'The idempotency key as exports and answers show it: 64 hex digits, v2: and 64, or v3: and 32.';
+
+comment on function ingest_single(uuid,uuid,jsonb,text,text,text,timestamp with time zone,text,bigint,bigint,text,bigint) is 'The decision of ingest on one event: the same as ingest_batch on a set of one, at half its cost; called by ingest only, under its lock.';
 
 comment on function ingest_uuid(bigint,timestamp with time zone) is 'The ingest_id of a ledger row: a UUIDv7 that carries its millisecond and its id, so it needs no column and no index. p_id < 2^60.';
 
@@ -1115,19 +1339,29 @@ comment on function lock_site(uuid) is 'Waits for the site''s transaction lock. 
 
 comment on function month_start(text) is 'The first instant of a UTC month YYYY-MM.';
 
-comment on function my_site_ids() is 'The sites that the signed-in user owns or is a member of; all of them for a platform admin.';
+comment on function move_rows(bigint[]) is 'Moves outbox rows that the caller has locked to events. When a row cannot be moved the set is halved until it stands alone: the others are moved, the bad one gets an attempt, a delay and a reason, and after 8 attempts the status FAILED.';
 
-comment on function recover(integer) is 'Moves due outbox rows, oldest first and at most p_limit (1 to 10000), to events; returns how many. It does not republish, which would feed a slow queue.';
+comment on function my_site_ids() is 'The sites that the signed-in user owns or is a member of; all of them for a platform admin, by profile or by the group of a verified token.';
+
+comment on function read_receipt(uuid,boolean,text,uuid) is 'Every decision taken on an admitted event: ledger row, delivery, earlier rejections and conflicts of its key, the invoice that froze it. Shows own sites only. Raises RK003 (site unknown or not yours), RK007 (no such event).';
+
+comment on function record_publish_failure(uuid,text,text) is 'Notes that the queue did not take a batch, and makes its outbox rows due at once; returns how many there were.';
+
+comment on function recover(integer) is 'Moves due outbox rows, oldest first and at most p_limit (1 to 10000), to events, whatever their status but FAILED. moved and bad as of deliver. It does not republish, which would feed a slow queue.';
 
 comment on function require_site(text) is 'As find_site, but raises RK003 when there is none.';
+
+comment on function retry_delay(integer) is 'The pause before the next attempt: exponential from a minute to 6 hours, with half of it as jitter.';
 
 comment on function revoke_api_key(text,uuid,text) is 'Revokes a key of the site; repeatable, audited. It stops working everywhere within 30 s. Raises RK003, RK006.';
 
 comment on function set_role_verifier(name,text) is 'Sets the SCRAM verifier of a login role, so that no password travels in SQL. Migrator only. Raises RK005.';
 
-comment on function set_site_plan(text,jsonb,text) is 'Sets limit and, where given, softness, multiplier and tier of a site''s plan; audited as plan_set. It takes effect with the next event. Raises RK003.';
+comment on function set_site_plan(text,jsonb,text) is 'Sets limit and, where given, softness, multiplier, tier and billing policy of a site''s plan; audited as plan_set. It takes effect with the next event. Raises RK003.';
 
 comment on function set_updated_at() is 'Row trigger that keeps updated_at.';
+
+comment on function sign_in(uuid,boolean) is 'Says for the rest of the transaction whose verified token the caller holds; row-level security shows that user''s sites.';
 
 comment on function signed_in_user() is 'The subject of the verified token, set by the reading function itself; null when nobody is signed in.';
 
@@ -1136,5 +1370,7 @@ comment on function site_for_ingest(text,text) is 'What ingest caches of an acti
 comment on function site_row(uuid) is 'A site with its plan, as the API shows it; counts as decimal strings.';
 
 comment on function site_usage(text,text) is 'Usage of a month from ledger, usage row, delivered events and outbox, in one snapshot; counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
+
+comment on function utc_text(timestamp with time zone) is 'An instant as answers and exports show it: UTC with microseconds.';
 
 comment on function utc_year_month(timestamp with time zone) is 'The UTC month of an instant, YYYY-MM.';

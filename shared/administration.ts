@@ -34,6 +34,7 @@ const plan = z.strictObject(
     soft_limit_enabled: yesOrNo,
     hard_cap_multiplier: multiplier.optional(),
     plan_tier: text(64).optional(),
+    billing_policy: z.enum(['all', 'by_kind'], 'must be all or by_kind').optional(),
   },
   'must be a JSON object',
 );

@@ -20,11 +20,14 @@ export interface DatabaseEnvironment {
 export interface IngestEnvironment extends BaseEnvironment, DatabaseEnvironment {
   DELIVERY_QUEUE_URL: string;
   USAGE_TABLE: string;
+  RATE_LIMIT_TABLE: string;
 }
 
 export interface DeliverEnvironment extends BaseEnvironment, DatabaseEnvironment {}
 
-export interface RecoverEnvironment extends BaseEnvironment, DatabaseEnvironment {}
+export interface RecoverEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  CRON_SECRET_ARN: string;
+}
 
 export interface ApiEnvironment extends BaseEnvironment, DatabaseEnvironment {
   USAGE_TABLE: string;

@@ -22,18 +22,47 @@ export function readDelivery(body: string): DeliveryMessage | null {
   }
 }
 
-/** Moves the outbox rows of the batches to events; returns how many were moved. */
-export async function deliver(database: Database, batches: string[]): Promise<bigint> {
-  const [row] = await database.query<{ moved: string }>('select deliver(:batches::jsonb) moved', {
-    batches: JSON.stringify(batches),
-  });
-  return BigInt(row?.moved ?? 0);
+/** A row that could not be moved: it keeps its place in the outbox until it is FAILED. */
+export interface BadRow {
+  id: string;
+  site_id: string;
+  attempts: number;
+  status: 'PENDING' | 'FAILED';
+  reason: string;
 }
 
-/** Moves due outbox rows that no message has moved; returns how many. */
-export async function recover(database: Database, limit = recover_rows_max): Promise<bigint> {
-  const [row] = await database.query<{ moved: string }>('select recover(:limit::integer) moved', {
-    limit: String(limit),
+export interface Moved {
+  moved: bigint;
+  bad: BadRow[];
+}
+
+/** Moves the outbox rows of the batches to events; a bad row does not hold back the others. */
+export async function deliver(database: Database, batches: string[]): Promise<Moved> {
+  return move(database, 'select moved, bad::text from deliver(:batches::jsonb)', {
+    batches: JSON.stringify(batches),
   });
-  return BigInt(row?.moved ?? 0);
+}
+
+/** Moves due outbox rows that no message has moved. */
+export async function recover(database: Database, limit = recover_rows_max): Promise<Moved> {
+  return move(database, 'select moved, bad::text from recover(:limit::integer)', { limit: String(limit) });
+}
+
+/** Notes that the queue did not take a batch, and makes its rows due at once. */
+export async function recordPublishFailure(
+  database: Database,
+  batch: string,
+  sitePublicId: string,
+  message: string,
+): Promise<void> {
+  await database.query('select record_publish_failure(:batch::uuid, :site, :message)::text marked', {
+    batch,
+    site: sitePublicId,
+    message,
+  });
+}
+
+async function move(database: Database, sql: string, parameters: Record<string, string>): Promise<Moved> {
+  const [row] = await database.query<{ moved: string; bad: string }>(sql, parameters);
+  return { moved: BigInt(row?.moved ?? 0), bad: JSON.parse(row?.bad ?? '[]') };
 }

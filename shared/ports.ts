@@ -25,6 +25,18 @@ export interface UsageCounter {
   get(site: string, month: string): Promise<{ used: bigint; asOf: bigint } | null>;
 }
 
+/** Counts of requests in fixed windows; a window's count may be lost, it never decides money. */
+export interface RateWindows {
+  /** Adds one to the window and returns the count after it; the window may be forgotten after `ends_s`. */
+  hit(window: string, ends_s: number): Promise<number>;
+}
+
+/** Values that must not stand in an environment. */
+export interface Secrets {
+  /** The secret's string; read again at most every few minutes, so that a rotation takes effect. */
+  get(id: string): Promise<string>;
+}
+
 /** A clock that a test can set; the ledger's own time is always the database's. */
 export interface Clock {
   now(): Date;

@@ -39,9 +39,13 @@ export function tokenVerifier(issuer: string, clientId: string): TokenVerifier {
   };
 }
 
+export function isPlatformAdmin({ groups }: Identity): boolean {
+  return groups.includes(platform_admin_group);
+}
+
 /** @throws KernelError `forbidden` unless the identity is a platform admin. */
-export function requirePlatformAdmin({ groups }: Identity): void {
-  if (!groups.includes(platform_admin_group))
+export function requirePlatformAdmin(identity: Identity): void {
+  if (!isPlatformAdmin(identity))
     throw new KernelError('forbidden', 'This needs the role of a platform admin.');
 }
 

@@ -14,7 +14,7 @@ import { KernelError, sqlError } from '../errors.ts';
 import type { TransactionalDatabase } from '../migration.ts';
 import type { Parameter } from '../ports.ts';
 
-/** All attempts together end before the function's own limit: 2 × 5 s and a backoff of at most 0.3 s. */
+/** Two calls of two attempts each end before ingest's own limit of 25 s; an attempt outlasts the lock timeout of 3 s. */
 const attempts_max = 2;
 const connection_timeout_ms = 1_000;
 const request_timeout_ms = 5_000;

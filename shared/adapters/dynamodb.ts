@@ -5,7 +5,10 @@ import {
   GetItemCommand,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import type { UsageCounter } from '../ports.ts';
+import type { RateWindows, UsageCounter } from '../ports.ts';
+
+/** How long after its end a window may stay before the table forgets it. */
+const expiry_slack_s = 60;
 
 export function usageCounter(table: string): UsageCounter {
   const client = new DynamoDBClient({
@@ -33,6 +36,31 @@ export function usageCounter(table: string): UsageCounter {
       const { Item } = await client.send(new GetItemCommand({ TableName: table, Key: key(site, month) }));
       if (!Item?.used?.N || !Item.as_of?.N) return null;
       return { used: BigInt(Item.used.N), asOf: BigInt(Item.as_of.N) };
+    },
+  };
+}
+
+/** Windows of requests over DynamoDB: one unconditional ADD a request; a resend counts twice, which is the safe side. */
+export function rateWindows(table: string): RateWindows {
+  const client = new DynamoDBClient({
+    maxAttempts: 1, // a late answer is worth less than the fallback
+    requestHandler: { connectionTimeout: 300, requestTimeout: 500, throwOnRequestTimeout: true },
+  });
+  return {
+    async hit(window, ends_s) {
+      const { Attributes } = await client.send(
+        new UpdateItemCommand({
+          TableName: table,
+          Key: { rate_window: { S: window } },
+          UpdateExpression: 'ADD requests :one SET expires_at = :expires_at',
+          ExpressionAttributeValues: {
+            ':one': { N: '1' },
+            ':expires_at': { N: String(ends_s + expiry_slack_s) },
+          },
+          ReturnValues: 'UPDATED_NEW',
+        }),
+      );
+      return Number(Attributes?.requests?.N);
     },
   };
 }

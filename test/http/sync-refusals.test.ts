@@ -33,7 +33,9 @@ function refusal({ status, headers, body }: Answer): [number, string] {
     request_id: headers.get('x-request-id'),
   });
   expect(headers.get('content-type')).toBe('application/json');
-  expect([...headers.keys()].filter((name) => /quota|dedup|ratelimit|retry-after/.test(name))).toEqual([]);
+  expect(
+    [...headers.keys()].filter((name) => /quota|dedup|opsmantik-ratelimit|retry-after/.test(name)),
+  ).toEqual([]);
   buildHeaders(headers);
   return [status, body.code];
 }

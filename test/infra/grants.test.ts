@@ -26,6 +26,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...QUERY,
     secret('kernelingestSecret'),
     'dynamodb:UpdateItem on Usage',
+    'dynamodb:UpdateItem on RateLimit',
     'sqs:SendMessage on DeliveryQueue',
   ],
   deliver: [
@@ -44,6 +45,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...BASE('Recover'),
     ...QUERY,
     secret('kerneldeliverSecret'),
+    'secretsmanager:GetSecretValue on CronSecret',
     ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
       (action) => `sqs:${action} on FailedInvocations`,
     ),

@@ -1,7 +1,7 @@
 // What every stage promises to whoever deploys it: nothing public, nothing unbounded, nothing lost without a trace.
 import { afterAll, describe, expect, test } from 'vitest';
 import { FUNCTIONS, STAGE_NAMES, type Stage } from '../../infra/config.ts';
-import { functionOf, ofType, one, removeAssemblies, synthesized } from './assembly.ts';
+import { functionOf, ofType, one, type Resource, removeAssemblies, synthesized } from './assembly.ts';
 
 afterAll(removeAssemblies);
 
@@ -10,9 +10,10 @@ const MINUTE = 60;
 /** A changed id here means a new, empty resource at the next deployment: move the data first, then change the list. */
 const STATEFUL = {
   'AWS::Cognito::UserPool': ['IdentityUsers61009EFD'],
-  'AWS::DynamoDB::GlobalTable': ['Usage04F2BA28'],
+  'AWS::DynamoDB::GlobalTable': ['RateLimit4AEB4E56', 'Usage04F2BA28'],
   'AWS::RDS::DBCluster': ['LedgerClusterB694961F'],
   'AWS::SecretsManager::Secret': [
+    'CronSecretDDC9A8E7',
     'LedgerMasterSecretD2A38834',
     'LedgerkernelapiSecretF31D3D19',
     'LedgerkerneldeliverSecretD09BCFA0',
@@ -63,7 +64,8 @@ describe.each(STAGE_NAMES)('the data of %s', (name) => {
   });
 
   test('protects the usage table and the users as the stage asks', () => {
-    const table = one(stage, 'AWS::DynamoDB::GlobalTable');
+    const tables = ofType(stage, 'AWS::DynamoDB::GlobalTable').filter(([id]) => id.startsWith('Usage'));
+    const table = tables[0]?.[1] as Resource;
     expect(table.Properties.BillingMode).toBe('PAY_PER_REQUEST');
     expect(table.Properties.Replicas[0]).toMatchObject({
       DeletionProtectionEnabled: name !== 'dev',
@@ -160,7 +162,13 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
 
   test('routes every path to the function that owns it and limits the rate of all', () => {
     const keys = ofType(stage, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties.RouteKey);
-    expect(keys.sort()).toEqual(['ANY /api/admin/{proxy+}', 'ANY /api/sync', 'GET /api/health']);
+    expect(keys.sort()).toEqual([
+      'ANY /api/admin/{proxy+}',
+      'ANY /api/cron/recover',
+      'ANY /api/sync',
+      'GET /api/health',
+      'GET /api/sites/{proxy+}',
+    ]);
     const settings = one(stage, 'AWS::ApiGatewayV2::Stage').Properties;
     expect(settings.DefaultRouteSettings.ThrottlingRateLimit).toBeGreaterThan(0);
     expect(JSON.parse(settings.AccessLogSettings.Format).requestId).toBe('$context.requestId');

@@ -144,7 +144,12 @@ describe('the catalogue', () => {
     );
     const granted = Object.fromEntries(rows.map(({ role, functions }) => [role, functions]));
     expect(granted.PUBLIC).toBeUndefined();
-    expect(granted.kernel_ingest).toEqual(['ingest', 'kernel_health', 'site_for_ingest']);
+    expect(granted.kernel_ingest).toEqual([
+      'ingest',
+      'kernel_health',
+      'record_publish_failure',
+      'site_for_ingest',
+    ]);
     expect(granted.kernel_deliver).toEqual(['deliver', 'recover']);
   });
 

@@ -11,14 +11,14 @@ afterAll(() => database.close());
 
 test('deliver moves the rows of its batches to events and nothing else', async () => {
   const { site, batches } = await admit(2);
-  expect(await moved('select deliver($1) moved', JSON.stringify([batches[0]]))).toBe('3');
+  expect(await moved('select moved from deliver($1)', JSON.stringify([batches[0]]))).toBe('3');
   expect(await delivered(site)).toEqual({ delivered: 3, waiting: 3 });
 });
 
 test('the same message twice delivers once', async () => {
   const { site, batches } = await admit(1);
-  expect(await moved('select deliver($1) moved', JSON.stringify(batches))).toBe('3');
-  expect(await moved('select deliver($1) moved', JSON.stringify(batches))).toBe('0');
+  expect(await moved('select moved from deliver($1)', JSON.stringify(batches))).toBe('3');
+  expect(await moved('select moved from deliver($1)', JSON.stringify(batches))).toBe('0');
   expect(await delivered(site)).toEqual({ delivered: 3, waiting: 0 });
 });
 
@@ -28,7 +28,7 @@ test('an event already in events leaves the outbox and is not written twice', as
     'insert into events (id, site_id, received_at, payload) select id, site_id, created_at, payload from ingest_fallback_buffer where site_id = $1',
     [site],
   );
-  await moved('select deliver($1) moved', JSON.stringify(batches));
+  await moved('select moved from deliver($1)', JSON.stringify(batches));
   expect(await delivered(site)).toEqual({ delivered: 3, waiting: 0 });
 });
 
@@ -38,7 +38,7 @@ test('two movers at once share the rows and deliver each once', async () => {
   const counts = await Promise.all(
     clients.map((client) =>
       client
-        .query('select deliver($1)::int moved', [JSON.stringify(batches)])
+        .query('select moved::int from deliver($1)', [JSON.stringify(batches)])
         .then(({ rows }) => rows[0].moved),
     ),
   );
@@ -48,19 +48,19 @@ test('two movers at once share the rows and deliver each once', async () => {
 
 test('recover moves only rows that are due', async () => {
   const { site } = await admit(1);
-  expect(await moved('select recover(10) moved')).toBe('0');
+  expect(await moved('select moved from recover(10)')).toBe('0');
   await database.superuser.query(
     `update ingest_fallback_buffer set next_attempt_at = now() - interval '1 second' where site_id = $1`,
     [site],
   );
-  expect(await moved('select recover(2) moved')).toBe('2');
-  expect(await moved('select recover(10) moved')).toBe('1');
+  expect(await moved('select moved from recover(2)')).toBe('2');
+  expect(await moved('select moved from recover(10)')).toBe('1');
   expect(await delivered(site)).toEqual({ delivered: 3, waiting: 0 });
 });
 
 test('a delivered event carries its payload, its request and its client', async () => {
   const { site, batches } = await admit(1);
-  await moved('select deliver($1) moved', JSON.stringify(batches));
+  await moved('select moved from deliver($1)', JSON.stringify(batches));
   const { rows } = await database.superuser.query(
     'select payload, request_id, client_ip, user_agent from events where site_id = $1 order by id limit 1',
     [site],
