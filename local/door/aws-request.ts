@@ -2,14 +2,20 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-export type Service = 'dynamodb' | 'sqs' | 'rds-data' | 'secretsmanager';
+export type Service = 'dynamodb' | 'sqs' | 'rds-data' | 'secretsmanager' | 's3';
 export type Credential = { accessKeyId: string; service: string };
 
-const CREDENTIAL = /^AWS4-HMAC-SHA256 Credential=([^/,]+)\/\d{8}\/[^/,]+\/([^/,]+)\/aws4_request/;
+const CREDENTIAL = /^(?:AWS4-HMAC-SHA256 Credential=)?([^/,]+)\/\d{8}\/[^/,]+\/([^/,]+)\/aws4_request/;
 
 export function credentialOf(request: IncomingMessage): Credential | undefined {
-  const [, accessKeyId, service] = CREDENTIAL.exec(request.headers.authorization ?? '') ?? [];
+  const signed = request.headers.authorization ?? presigned(request.url ?? '/');
+  const [, accessKeyId, service] = CREDENTIAL.exec(signed) ?? [];
   return accessKeyId && service ? { accessKeyId, service } : undefined;
+}
+
+/** The credential of a presigned URL stands in its query. */
+function presigned(url: string): string {
+  return new URLSearchParams(url.slice(url.indexOf('?') + 1)).get('X-Amz-Credential') ?? '';
 }
 
 const DATA_API: Record<string, string> = {
@@ -36,6 +42,11 @@ export function sendError(
 ): void {
   const rest = service === 'rds-data';
   const { name, message, status } = error;
+  if (service === 's3') {
+    response.writeHead(status, { 'content-type': 'application/xml' });
+    response.end(`<?xml version="1.0"?><Error><Code>${name}</Code><Message>${message}</Message></Error>`);
+    return;
+  }
   const body = JSON.stringify(
     rest ? { message } : { __type: `${TYPE_PREFIX[service] ?? ''}${name}`, message },
   );

@@ -1,4 +1,4 @@
-// The one front door for AWS calls: DynamoDB, SQS, the RDS Data API and Secrets Manager on one local port.
+// The one front door for AWS calls: DynamoDB, SQS, S3, the RDS Data API and Secrets Manager on one local port.
 //
 // It tells the service by the credential scope of the signature and the calling function by its access key. Not
 // reproduced: checking the signature and its age, IAM and resource policies, KMS, session tokens, throttling, regions
@@ -94,6 +94,7 @@ async function startServices(options: DoorOptions, url: string) {
   const handlers: Handlers = {
     dynamodb: withBody(dynamodb.handle),
     sqs: queues.handle,
+    s3: queues.objects,
     'rds-data': dataApi.handle,
     secretsmanager: withBody(secrets.handle),
   };

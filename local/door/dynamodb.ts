@@ -1,4 +1,7 @@
 // DynamoDB by dynalite, mounted on the door's server instead of listening by itself.
+//
+// Not reproduced: transactions, expiry by TTL, PartiQL, streams, backups, capacity and throttling, and the old item in the
+// error of a failed condition.
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';

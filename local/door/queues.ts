@@ -1,4 +1,7 @@
-// SQS by fauxqs, mounted on the door's server, with queue URLs that lead back to the door.
+// SQS and S3 by fauxqs, mounted on the door's server, with queue URLs that lead back to the door.
+//
+// Not reproduced: message move tasks and permissions of SQS, several messages of one FIFO group in one batch; Object Lock,
+// versions, encryption and life cycles of S3, whose objects are kept in memory and are gone after a restart.
 import { existsSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
@@ -7,6 +10,8 @@ import { pathToFileURL } from 'node:url';
 
 export type Queues = {
   handle(request: IncomingMessage, response: ServerResponse): void;
+  /** A call of S3, by the path of bucket and key. */
+  objects(request: IncomingMessage, response: ServerResponse): void;
   close(): Promise<void>;
 };
 export type QueuesOptions = { region: string; url: string; directory?: string };
@@ -55,6 +60,7 @@ export async function createQueues({ region, url, directory }: QueuesOptions): P
       request.url = '/';
       app.routing(request, response);
     },
+    objects: (request, response) => app.routing(request, response),
     async close() {
       await app.close();
       persistence?.close();

@@ -1,4 +1,6 @@
 // The part of Secrets Manager that functions use: reading the current version of a secret, by ARN or by name.
+//
+// Not reproduced: versions and stages, rotation, binary secrets, resource policies, KMS, deletion with a window.
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { operationOf, sendError } from './aws-request.ts';
