@@ -1,4 +1,7 @@
 // A real Postgres 17 on this machine, set up as a new Aurora cluster is: a master role that is no superuser, and its database.
+//
+// Not reproduced: Aurora's storage and its commit latency, readers and failover, scaling and pausing, IAM authentication, TLS,
+// the extensions and the role rds_superuser of RDS.
 import pg from 'pg';
 import { openCluster } from './cluster.ts';
 import { startServer } from './process.ts';
