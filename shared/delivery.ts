@@ -4,6 +4,9 @@ import type { Database } from './ports.ts';
 /** Rows that one call of recover moves at the most. */
 export const recover_rows_max = 1_000;
 
+/** Strict: what Postgres cannot read as a UUID would fail every message that came with it. */
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** The message on the delivery queue: a pointer; the outbox row is the truth. */
 export interface DeliveryMessage {
   batch_id: string;
@@ -16,7 +19,7 @@ export interface DeliveryMessage {
 export function readDelivery(body: string): DeliveryMessage | null {
   try {
     const { batch_id } = JSON.parse(body) as Partial<DeliveryMessage>;
-    return typeof batch_id === 'string' && /^[0-9a-f-]{36}$/.test(batch_id) ? { batch_id } : null;
+    return typeof batch_id === 'string' && uuid.test(batch_id) ? { batch_id } : null;
   } catch {
     return null;
   }

@@ -113,8 +113,10 @@ export function payloadHash(payload: JsonObject): string {
   return sha256(canonicalize(content) ?? '').toString('hex');
 }
 
+/** A fingerprint that is no primitive goes in as RFC 8785: String() would throw on some objects and make all others equal. */
 function string(value: Json | undefined): string {
-  return value === undefined || value === null ? '' : String(value);
+  if (value === undefined || value === null) return '';
+  return typeof value === 'object' ? (canonicalize(value) ?? '') : String(value);
 }
 
 function floor(time_ms: number, bucket_ms: number): number {

@@ -30,6 +30,7 @@ export function siteLookup(database: Database, clock: Clock): SiteLookup {
     if (cached && cached.until > clock.now().getTime()) return cached.site;
     cache.delete(cacheKey);
     const site = await findSite(database, ref, keyHash);
+    if (keyHash !== null && site.key_hash === null) return site; // not kept: a flood of wrong keys must not push out good entries
     if (cache.size >= sites_cached_max) cache.delete(cache.keys().next().value as string); // the oldest entry
     cache.set(cacheKey, { site, until: clock.now().getTime() + site_cache_ms });
     return site;
