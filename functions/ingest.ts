@@ -139,7 +139,8 @@ async function judge(request: HttpRequest, submission: Submission, site: IngestS
 /** One client of one site: an API key counts for itself, a browser by its address. */
 async function limit(request: HttpRequest, site: IngestSite, apiKey: string | undefined): Promise<Rate> {
   const client = apiKey === undefined ? request.client_ip : apiKeyHash(apiKey).slice(0, 16);
-  const most = site.rate_limit ?? (apiKey === undefined ? default_requests_max : api_key_requests_max);
+  const own = site.rate_limit ?? default_requests_max; // a key has its own limit, which a site's may only raise
+  const most = apiKey === undefined ? own : Math.max(own, api_key_requests_max);
   const rate = await limiter(`${site.id}#${client}`, most);
   if (rate.fallback) metrics.addMetric('rate_limit_fallback_total', 'Count', 1);
   return rate;

@@ -59,13 +59,15 @@ test('the environment is read in shared/config.ts only, and at the top of the pr
   expect(files.filter((file) => !programs.test(file) && /\bprocess\.env\b/.test(text(file)))).toEqual([]);
 });
 
-test(`a file has at most ${lines_max} lines, the median under 100, and opens by saying what it is for`, () => {
-  const sizes = files.map((file) => text(file).split('\n').length - 1);
-  expect(
-    files.filter((file, i) => (sizes[i] ?? 0) > (file.startsWith('test/') ? test_lines_max : lines_max)),
-  ).toEqual([]);
-  expect(sizes.toSorted((a, b) => a - b)[Math.floor(sizes.length / 2)]).toBeLessThan(100);
+test(`a file has at most ${lines_max} lines, a test ${test_lines_max}, and opens by saying what it is for`, () => {
+  const most = (file: string) => (file.startsWith('test/') ? test_lines_max : lines_max);
+  expect(files.filter((file) => lines(file) > most(file))).toEqual([]);
   expect(files.filter((file) => !/^(#!.*\n)?\/\/ \S/.test(text(file)))).toEqual([]);
+});
+
+test('half of the files that are not tests have fewer than 100 lines', () => {
+  const sizes = files.filter((file) => !file.startsWith('test/')).map(lines);
+  expect(sizes.toSorted((a, b) => a - b)[Math.floor(sizes.length / 2)]).toBeLessThan(100);
 });
 
 test('no file has a name that says nothing', () => {
@@ -129,6 +131,10 @@ function specifiers(file: string): string[] {
       /^(?:import|export)\b[^;]*?\bfrom '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm,
     ),
   ].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
+}
+
+function lines(file: string): number {
+  return text(file).split('\n').length - 1;
 }
 
 function text(file: string): string {
