@@ -2,10 +2,12 @@
 import { CfnOutput, Duration, Stack, type StackProps } from 'aws-cdk-lib';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { ScheduleExpression } from 'aws-cdk-lib/aws-scheduler';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import type {
   ApiEnvironment,
   DeliverEnvironment,
+  FreezeEnvironment,
   IngestEnvironment,
   RecoverEnvironment,
 } from '../shared/config.ts';
@@ -27,15 +29,15 @@ export class KernelStack extends Stack {
     super(scope, id, props);
     const ingest = createIngest(this, config, data);
     const deliver = createDeliver(this, config, data);
-    const recover = createRecover(this, config, data);
+    const failed = new DeadLetterQueue(this, 'FailedInvocations').acknowledge();
+    const recover = createRecover(this, config, data, failed);
+    const freeze = createFreeze(this, config, data, failed);
     const api = createApi(this, config, data);
 
-    new Migrations(this, 'Migrations', config, data.ledger).before(ingest, deliver, recover, api);
-    new Schedules(this, 'Schedules', config).run(
-      'Recover',
-      recover,
-      ScheduleExpression.rate(Duration.minutes(5)),
-    );
+    new Migrations(this, 'Migrations', config, data.ledger).before(ingest, deliver, recover, freeze, api);
+    const schedules = new Schedules(this, 'Schedules', config);
+    schedules.run('Recover', recover, ScheduleExpression.rate(Duration.minutes(5)));
+    schedules.run('Freeze', freeze, ScheduleExpression.expression('cron(0 0 1 * ? *)'));
 
     const http = new HttpApi(this, 'Http', config);
     http.route('Ingest', ingest, {
@@ -45,6 +47,10 @@ export class KernelStack extends Stack {
     });
     http.route('Recover', recover, {
       key: 'ANY /api/cron/recover',
+      authenticatedBy: 'The function compares the cron secret in constant time.',
+    });
+    http.route('Freeze', freeze, {
+      key: 'ANY /api/cron/invoice-freeze',
       authenticatedBy: 'The function compares the cron secret in constant time.',
     });
     http.route(
@@ -101,17 +107,30 @@ function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) 
   return deliver;
 }
 
-function createRecover(scope: Construct, config: KernelConfig, data: DataStack) {
+function createRecover(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
   const recover = new KernelFunction<RecoverEnvironment>(scope, 'Recover', {
     config,
     entry: 'recover',
     description: 'Moves what the queue lost or a delivery left behind',
     database: data.ledger.as('kernel_deliver'),
     environment: { CRON_SECRET_ARN: data.cronSecret.secretArn },
-    deadLetters: new DeadLetterQueue(scope, 'FailedInvocations').acknowledge(),
+    deadLetters,
   });
   recover.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
   return recover;
+}
+
+function createFreeze(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
+  const freeze = new KernelFunction<FreezeEnvironment>(scope, 'Freeze', {
+    config,
+    entry: 'freeze',
+    description: 'Freezes the invoices of the month that has ended',
+    database: data.ledger.as('kernel_jobs'),
+    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn },
+    deadLetters,
+  });
+  freeze.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
+  return freeze;
 }
 
 function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
