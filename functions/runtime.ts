@@ -96,8 +96,8 @@ export function job(
         `${request.method} is not allowed here; a job is started with GET or POST.`,
       );
     }
-    const { request_id, query } = request;
-    const result = await run({ request_id, query, scheduled_at: systemClock.now() });
+    const { request_id, query, path, body } = request;
+    const result = await run({ request_id, path, query, body, scheduled_at: systemClock.now() });
     return {
       status: result.ok ? 200 : 500,
       headers: { 'cache-control': 'no-store' },
@@ -106,7 +106,7 @@ export function job(
   });
   const scheduled = observed(({ scheduled_time }: ScheduledEvent, { awsRequestId }) => {
     const scheduled_at = scheduled_time === undefined ? systemClock.now() : new Date(scheduled_time);
-    return run({ request_id: awsRequestId, query: {}, scheduled_at });
+    return run({ request_id: awsRequestId, path: '', query: {}, body: '', scheduled_at });
   });
   return (event: APIGatewayProxyEventV2 | ScheduledEvent, context: Context) =>
     'requestContext' in event ? door(event, context) : scheduled(event, context);
@@ -115,8 +115,10 @@ export function job(
 /** One call of a job. */
 export interface JobCall {
   request_id: string;
-  /** Of an HTTP call; empty on a schedule. */
+  /** Of an HTTP call, as are query and body; empty on a schedule. */
+  path: string;
   query: Record<string, string | undefined>;
+  body: string;
   /** When the job was meant to run: a late or repeated run works on the same period. */
   scheduled_at: Date;
 }

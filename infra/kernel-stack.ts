@@ -9,6 +9,7 @@ import type {
   DeliverEnvironment,
   FreezeEnvironment,
   IngestEnvironment,
+  ReconcileEnvironment,
   RecoverEnvironment,
 } from '../shared/config.ts';
 import type { KernelConfig } from './config.ts';
@@ -31,12 +32,21 @@ export class KernelStack extends Stack {
     const deliver = createDeliver(this, config, data);
     const failed = new DeadLetterQueue(this, 'FailedInvocations').acknowledge();
     const recover = createRecover(this, config, data, failed);
+    const reconcile = createReconcile(this, config, data, failed);
     const freeze = createFreeze(this, config, data, failed);
     const api = createApi(this, config, data);
 
-    new Migrations(this, 'Migrations', config, data.ledger).before(ingest, deliver, recover, freeze, api);
+    new Migrations(this, 'Migrations', config, data.ledger).before(
+      ingest,
+      deliver,
+      recover,
+      reconcile,
+      freeze,
+      api,
+    );
     const schedules = new Schedules(this, 'Schedules', config);
     schedules.run('Recover', recover, ScheduleExpression.rate(Duration.minutes(5)));
+    schedules.run('Reconcile', reconcile, ScheduleExpression.rate(Duration.minutes(15)));
     schedules.run('Freeze', freeze, ScheduleExpression.expression('cron(0 0 1 * ? *)'));
 
     const http = new HttpApi(this, 'Http', config);
@@ -49,6 +59,14 @@ export class KernelStack extends Stack {
       key: 'ANY /api/cron/recover',
       authenticatedBy: 'The function compares the cron secret in constant time.',
     });
+    http.route(
+      'Reconcile',
+      reconcile,
+      ...(['', '/enqueue', '/run', '/backfill'] as const).map((path) => ({
+        key: `ANY /api/cron/reconcile-usage${path}` as const,
+        authenticatedBy: 'The function compares the cron secret in constant time.',
+      })),
+    );
     http.route('Freeze', freeze, {
       key: 'ANY /api/cron/invoice-freeze',
       authenticatedBy: 'The function compares the cron secret in constant time.',
@@ -118,6 +136,20 @@ function createRecover(scope: Construct, config: KernelConfig, data: DataStack, 
   });
   recover.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
   return recover;
+}
+
+function createReconcile(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
+  const reconcile = new KernelFunction<ReconcileEnvironment>(scope, 'Reconcile', {
+    config,
+    entry: 'reconcile',
+    description: 'Brings usage rows and counters back to the ledger and names what was not delivered',
+    database: data.ledger.as('kernel_jobs'),
+    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn, USAGE_TABLE: data.usage.tableName },
+    deadLetters,
+  });
+  reconcile.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
+  reconcile.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], data.usage.tableArn);
+  return reconcile;
 }
 
 function createFreeze(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {

@@ -1,6 +1,6 @@
 // The freeze as the scheduler and an operator start it: per-site results, safe to repeat, refused for an open month.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { type JsonAnswer, openStack, type TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 let secret: string;
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
-const freeze = async (query = '', method = 'POST', bearer = secret) => {
+const freeze = async (query = '', method = 'POST', bearer = secret): Promise<JsonAnswer> => {
   const response = await fetch(`${stack.url}/api/cron/invoice-freeze${query}`, {
     method,
     headers: { authorization: `Bearer ${bearer}` },

@@ -50,6 +50,17 @@ const GRANTS: Record<FunctionName, string[]> = {
       (action) => `sqs:${action} on FailedInvocations`,
     ),
   ],
+  reconcile: [
+    ...BASE('Reconcile'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    'secretsmanager:GetSecretValue on CronSecret',
+    'dynamodb:GetItem on Usage',
+    'dynamodb:UpdateItem on Usage',
+    ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
+      (action) => `sqs:${action} on FailedInvocations`,
+    ),
+  ],
   freeze: [
     ...BASE('Freeze'),
     ...QUERY,
@@ -99,7 +110,7 @@ describe.each(STAGE_NAMES)('%s', (name) => {
         }
       }
     }
-    const functions = ['Api', 'Deliver', 'Freeze', 'Ingest', 'MigrationsMigrate', 'Recover'];
+    const functions = ['Api', 'Deliver', 'Freeze', 'Ingest', 'MigrationsMigrate', 'Reconcile', 'Recover'];
     expect(wide.sort()).toEqual([
       // Each deployment invokes the version of `migrate` that it has just made, and no other function.
       'lambda:InvokeFunction by AWSCDKTriggerCustomResourceProviderCustomResourceProviderRole',

@@ -22,6 +22,9 @@ const ALWAYS = [
   'Kernel/FailedInvocations AwsSolutions-SQS3',
   'Kernel/Http/Api/ANY--api--admin--{proxy+} AwsSolutions-APIG4',
   'Kernel/Http/Api/ANY--api--cron--invoice-freeze AwsSolutions-APIG4',
+  ...['', '--backfill', '--enqueue', '--run'].map(
+    (path) => `Kernel/Http/Api/ANY--api--cron--reconcile-usage${path} AwsSolutions-APIG4`,
+  ),
   'Kernel/Http/Api/ANY--api--cron--recover AwsSolutions-APIG4',
   'Kernel/Http/Api/ANY--api--sync AwsSolutions-APIG4',
   'Kernel/Http/Api/GET--api--health AwsSolutions-APIG4',

@@ -163,14 +163,16 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
 
   test('routes every path to the function that owns it and limits the rate of all', () => {
     const keys = ofType(stage, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties.RouteKey);
-    expect(keys.sort()).toEqual([
+    const expected = [
       'ANY /api/admin/{proxy+}',
       'ANY /api/cron/invoice-freeze',
+      ...['', '/backfill', '/enqueue', '/run'].map((path) => `ANY /api/cron/reconcile-usage${path}`),
       'ANY /api/cron/recover',
       'ANY /api/sync',
       'GET /api/health',
       'GET /api/sites/{proxy+}',
-    ]);
+    ];
+    expect(keys.sort()).toEqual(expected.sort());
     const settings = one(stage, 'AWS::ApiGatewayV2::Stage').Properties;
     expect(settings.DefaultRouteSettings.ThrottlingRateLimit).toBeGreaterThan(0);
     expect(JSON.parse(settings.AccessLogSettings.Format).requestId).toBe('$context.requestId');
@@ -195,6 +197,7 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
     ]);
     expect(Object.fromEntries(expressions)).toEqual({
       Recover: 'rate(5 minutes)',
+      Reconcile: 'rate(15 minutes)',
       Freeze: 'cron(0 0 1 * ? *)',
     });
     for (const { Target, ScheduleExpressionTimezone } of schedules) {
