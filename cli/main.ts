@@ -2,12 +2,14 @@
 import { createApi } from './api.ts';
 import { COMMON, type Command, Failure, readArguments, UsageError, usageLine } from './command.ts';
 import { demoLogCommands } from './demo-log.ts';
+import { jobCommands } from './job.ts';
 import { note, print, table } from './output.ts';
 import { planCommands } from './plan.ts';
 import { replayCommands } from './replay.ts';
 import { siteCommands } from './site.ts';
 import { siteKeyCommands } from './site-key.ts';
 import { findTarget } from './target.ts';
+import { tokenCommands } from './token.ts';
 import { usageCommands } from './usage.ts';
 
 const COMMANDS: Command[] = [
@@ -15,6 +17,8 @@ const COMMANDS: Command[] = [
   ...siteKeyCommands,
   ...planCommands,
   ...usageCommands,
+  ...jobCommands,
+  ...tokenCommands,
   ...replayCommands,
   ...demoLogCommands,
 ];

@@ -7,7 +7,13 @@ export type Target = { url: string; token: string | undefined };
 
 export const LOCAL_DIRECTORY = fileURLToPath(new URL('../.local/', import.meta.url));
 
-type LocalStack = { url: string; token: string | undefined };
+export type LocalUser = { name: string; role: string; id: string; token: string };
+type LocalStack = {
+  url: string;
+  token: string | undefined;
+  cronSecret: string | undefined;
+  users: LocalUser[];
+};
 
 function localStack(): LocalStack | undefined {
   let content: string;
@@ -17,8 +23,13 @@ function localStack(): LocalStack | undefined {
     return undefined;
   }
   try {
-    const stack = JSON.parse(content) as { url?: string; secrets?: { admin_token?: string } };
-    return typeof stack.url === 'string' ? { url: stack.url, token: stack.secrets?.admin_token } : undefined;
+    const { url, secrets, users } = JSON.parse(content) as {
+      url?: string;
+      secrets?: { admin_token?: string; cron_secret?: string };
+      users?: LocalUser[];
+    };
+    if (typeof url !== 'string') return undefined;
+    return { url, token: secrets?.admin_token, cronSecret: secrets?.cron_secret, users: users ?? [] };
   } catch {
     throw new Failure('The file .local/stack.json is not valid JSON: start the stack again with npm start.');
   }
@@ -46,4 +57,21 @@ export function findTarget(values: Values, env: NodeJS.ProcessEnv = process.env)
   const url = base(named);
   // The local token is a secret of the local stack: no other address ever sees it.
   return { url, token: local && base(local.url) === url ? local.token : undefined };
+}
+
+/** The secret of the jobs' doors; as the token, the local one never leaves for another address. */
+export function findCronSecret(values: Values, url: string, env: NodeJS.ProcessEnv = process.env): string {
+  const named = text(values, 'secret') ?? (env.KERNEL_CRON_SECRET || undefined);
+  const local = localStack();
+  const secret = named ?? (local && base(local.url) === url ? local.cronSecret : undefined);
+  if (!secret)
+    throw new Failure(`No cron secret is known for ${url}: pass --secret or set KERNEL_CRON_SECRET.`);
+  return secret;
+}
+
+/** The demo users of the running local stack. */
+export function localUsers(): LocalUser[] {
+  const users = localStack()?.users;
+  if (!users) throw new Failure('No local stack is known (.local/stack.json): start one with npm start.');
+  return users;
 }

@@ -86,7 +86,7 @@ export function job(
   environment: BaseEnvironment,
   secrets: Secrets,
   cronSecretArn: string,
-  run: (request_id: string) => Promise<JobResult>,
+  run: (call: JobCall) => Promise<JobResult>,
 ) {
   const door = http(environment, async (request) => {
     requireCronSecret(request.headers.authorization, await secrets.get(cronSecretArn));
@@ -96,16 +96,31 @@ export function job(
         `${request.method} is not allowed here; a job is started with GET or POST.`,
       );
     }
-    const result = await run(request.request_id);
+    const { request_id, query, path, body } = request;
+    const result = await run({ request_id, path, query, body, scheduled_at: systemClock.now() });
     return {
       status: result.ok ? 200 : 500,
       headers: { 'cache-control': 'no-store' },
       body: { ...result, request_id: request.request_id },
     };
   });
-  const scheduled = observed((_event: ScheduledEvent, context) => run(context.awsRequestId));
+  const scheduled = observed(({ scheduled_time }: ScheduledEvent, { awsRequestId }) => {
+    const scheduled_at = scheduled_time === undefined ? systemClock.now() : new Date(scheduled_time);
+    return run({ request_id: awsRequestId, path: '', query: {}, body: '', scheduled_at });
+  });
   return (event: APIGatewayProxyEventV2 | ScheduledEvent, context: Context) =>
     'requestContext' in event ? door(event, context) : scheduled(event, context);
+}
+
+/** One call of a job. */
+export interface JobCall {
+  request_id: string;
+  /** Of an HTTP call, as are query and body; empty on a schedule. */
+  path: string;
+  query: Record<string, string | undefined>;
+  body: string;
+  /** When the job was meant to run: a late or repeated run works on the same period. */
+  scheduled_at: Date;
 }
 
 /** What the scheduler sends: the intended time, not that of arrival. */

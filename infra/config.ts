@@ -6,7 +6,7 @@ import { RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 
 /** The deployed functions; each is a file of functions/ and a folder of dist/. */
-export const FUNCTIONS = ['ingest', 'deliver', 'recover', 'api', 'migrate'] as const;
+export const FUNCTIONS = ['ingest', 'deliver', 'recover', 'reconcile', 'freeze', 'api', 'migrate'] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 
 export interface FunctionSize {
@@ -59,6 +59,8 @@ const FUNCTION_SIZES = {
   ingest: { memoryMb: 512, timeoutSeconds: 25 },
   deliver: { memoryMb: 512, timeoutSeconds: 30 },
   recover: { memoryMb: 256, timeoutSeconds: 29 },
+  reconcile: { memoryMb: 256, timeoutSeconds: 29 },
+  freeze: { memoryMb: 256, timeoutSeconds: 29 },
   api: { memoryMb: 512, timeoutSeconds: 15 },
   // The trigger that waits for it is itself cut off after 15 minutes and must report before that.
   migrate: { memoryMb: 512, timeoutSeconds: 14 * 60 },

@@ -2,11 +2,14 @@
 import { CfnOutput, Duration, Stack, type StackProps } from 'aws-cdk-lib';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { ScheduleExpression } from 'aws-cdk-lib/aws-scheduler';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import type {
   ApiEnvironment,
   DeliverEnvironment,
+  FreezeEnvironment,
   IngestEnvironment,
+  ReconcileEnvironment,
   RecoverEnvironment,
 } from '../shared/config.ts';
 import type { KernelConfig } from './config.ts';
@@ -27,15 +30,24 @@ export class KernelStack extends Stack {
     super(scope, id, props);
     const ingest = createIngest(this, config, data);
     const deliver = createDeliver(this, config, data);
-    const recover = createRecover(this, config, data);
+    const failed = new DeadLetterQueue(this, 'FailedInvocations').acknowledge();
+    const recover = createRecover(this, config, data, failed);
+    const reconcile = createReconcile(this, config, data, failed);
+    const freeze = createFreeze(this, config, data, failed);
     const api = createApi(this, config, data);
 
-    new Migrations(this, 'Migrations', config, data.ledger).before(ingest, deliver, recover, api);
-    new Schedules(this, 'Schedules', config).run(
-      'Recover',
+    new Migrations(this, 'Migrations', config, data.ledger).before(
+      ingest,
+      deliver,
       recover,
-      ScheduleExpression.rate(Duration.minutes(5)),
+      reconcile,
+      freeze,
+      api,
     );
+    const schedules = new Schedules(this, 'Schedules', config);
+    schedules.run('Recover', recover, ScheduleExpression.rate(Duration.minutes(5)));
+    schedules.run('Reconcile', reconcile, ScheduleExpression.rate(Duration.minutes(15)));
+    schedules.run('Freeze', freeze, ScheduleExpression.expression('cron(0 0 1 * ? *)'));
 
     const http = new HttpApi(this, 'Http', config);
     http.route('Ingest', ingest, {
@@ -45,6 +57,18 @@ export class KernelStack extends Stack {
     });
     http.route('Recover', recover, {
       key: 'ANY /api/cron/recover',
+      authenticatedBy: 'The function compares the cron secret in constant time.',
+    });
+    http.route(
+      'Reconcile',
+      reconcile,
+      ...(['', '/enqueue', '/run', '/backfill'] as const).map((path) => ({
+        key: `ANY /api/cron/reconcile-usage${path}` as const,
+        authenticatedBy: 'The function compares the cron secret in constant time.',
+      })),
+    );
+    http.route('Freeze', freeze, {
+      key: 'ANY /api/cron/invoice-freeze',
       authenticatedBy: 'The function compares the cron secret in constant time.',
     });
     http.route(
@@ -101,17 +125,44 @@ function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) 
   return deliver;
 }
 
-function createRecover(scope: Construct, config: KernelConfig, data: DataStack) {
+function createRecover(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
   const recover = new KernelFunction<RecoverEnvironment>(scope, 'Recover', {
     config,
     entry: 'recover',
     description: 'Moves what the queue lost or a delivery left behind',
     database: data.ledger.as('kernel_deliver'),
     environment: { CRON_SECRET_ARN: data.cronSecret.secretArn },
-    deadLetters: new DeadLetterQueue(scope, 'FailedInvocations').acknowledge(),
+    deadLetters,
   });
   recover.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
   return recover;
+}
+
+function createReconcile(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
+  const reconcile = new KernelFunction<ReconcileEnvironment>(scope, 'Reconcile', {
+    config,
+    entry: 'reconcile',
+    description: 'Brings usage rows and counters back to the ledger and names what was not delivered',
+    database: data.ledger.as('kernel_jobs'),
+    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn, USAGE_TABLE: data.usage.tableName },
+    deadLetters,
+  });
+  reconcile.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
+  reconcile.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], data.usage.tableArn);
+  return reconcile;
+}
+
+function createFreeze(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
+  const freeze = new KernelFunction<FreezeEnvironment>(scope, 'Freeze', {
+    config,
+    entry: 'freeze',
+    description: 'Freezes the invoices of the month that has ended',
+    database: data.ledger.as('kernel_jobs'),
+    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn },
+    deadLetters,
+  });
+  freeze.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
+  return freeze;
 }
 
 function createApi(scope: Construct, config: KernelConfig, data: DataStack) {

@@ -14,6 +14,7 @@ begin
     ('authenticated',  'nologin'),
     ('kernel_ingest',  'login'),
     ('kernel_deliver', 'login'),
+    ('kernel_jobs',    'login'),
     ('kernel_api',     'login')) as roles(name, kind)
   loop
     begin
@@ -23,7 +24,7 @@ begin
   end loop;
 end $$;
 
-grant usage on schema public to service_role, authenticated, kernel_ingest, kernel_deliver, kernel_api;
+grant usage on schema public to service_role, authenticated, kernel_ingest, kernel_deliver, kernel_jobs, kernel_api;
 
 -- kernel_api reads for signed-in users through the policies of authenticated.
 grant authenticated to kernel_api;
@@ -34,7 +35,7 @@ begin
   if p_verifier !~ '^SCRAM-SHA-256\$' then
     raise exception 'A role takes a SCRAM verifier, never a password.' using errcode = 'RK005';
   end if;
-  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_api') then
+  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_jobs', 'kernel_api') then
     raise exception 'The role % is not one of the kernel''s login roles.', p_role using errcode = 'RK005';
   end if;
   execute format('alter role %I password %L', p_role, p_verifier);

@@ -28,6 +28,28 @@ create table audit_log (
   constraint audit_log_pkey PRIMARY KEY (id)
 );
 
+create table billing_reconciliation_jobs (
+  id bigint not null generated always as identity,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  next_attempt_at timestamp with time zone not null default clock_timestamp(),
+  locked_at timestamp with time zone,
+  lease_until timestamp with time zone,
+  site_id uuid not null,
+  year_month text not null,
+  status text not null default 'QUEUED'::text,
+  attempt_count integer not null default 0,
+  last_error text,
+  last_drift_pct numeric,
+  last_usage jsonb,
+  last_result jsonb,
+  constraint billing_reconciliation_jobs_last_error_check CHECK ((length(last_error) <= 1000)),
+  constraint billing_reconciliation_jobs_pkey PRIMARY KEY (id),
+  constraint billing_reconciliation_jobs_site_id_year_month_key UNIQUE (site_id, year_month),
+  constraint billing_reconciliation_jobs_status_check CHECK ((status = ANY (ARRAY['QUEUED'::text, 'PROCESSING'::text, 'COMPLETED'::text, 'FAILED'::text, 'DEAD'::text]))),
+  constraint billing_reconciliation_jobs_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
 create table events (
   id bigint not null,
   site_id uuid not null,
@@ -93,6 +115,28 @@ create table ingest_publish_failures (
   error_message_short text,
   constraint ingest_publish_failures_error_message_short_check CHECK ((length(error_message_short) <= 500)),
   constraint ingest_publish_failures_pkey PRIMARY KEY (id)
+);
+
+create table invoice_adjustments (
+  id bigint not null generated always as identity,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  site_id uuid not null,
+  year_month text not null,
+  corrects_month text not null,
+  event_delta bigint not null,
+  overage_delta bigint not null default 0,
+  reason text not null,
+  author text not null,
+  approver text not null,
+  unique_key text not null,
+  constraint invoice_adjustments_check CHECK ((corrects_month < year_month)),
+  constraint invoice_adjustments_check1 CHECK ((author <> approver)),
+  constraint invoice_adjustments_check2 CHECK (((event_delta <> 0) OR (overage_delta <> 0))),
+  constraint invoice_adjustments_corrects_month_check CHECK ((corrects_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text)),
+  constraint invoice_adjustments_pkey PRIMARY KEY (id),
+  constraint invoice_adjustments_reason_check CHECK (((length(btrim(reason)) >= 1) AND (length(btrim(reason)) <= 2000))),
+  constraint invoice_adjustments_site_id_unique_key_key UNIQUE (site_id, unique_key),
+  constraint invoice_adjustments_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
 create table invoice_snapshot (
@@ -219,6 +263,10 @@ create table ingest_idempotency_p7 partition of ingest_idempotency FOR VALUES WI
 
 CREATE INDEX audit_log_by_site ON public.audit_log USING btree (site_id, id);
 
+CREATE INDEX billing_reconciliation_due ON public.billing_reconciliation_jobs USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['QUEUED'::text, 'FAILED'::text, 'PROCESSING'::text]));
+
+CREATE INDEX billing_reconciliation_recent ON public.billing_reconciliation_jobs USING btree (status, updated_at);
+
 CREATE INDEX events_by_site ON public.events USING btree (site_id, id);
 
 CREATE INDEX ingest_fallback_by_batch ON public.ingest_fallback_buffer USING btree (batch_id);
@@ -242,6 +290,33 @@ CREATE INDEX site_members_by_user ON public.site_members USING btree (user_id);
 CREATE INDEX sites_by_owner ON public.sites USING btree (user_id);
 
 -- Functions
+
+CREATE OR REPLACE FUNCTION public.adjust_invoice(p_ref text, p_adjustment jsonb, p_author text, p_approver text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+  a    invoice_adjustments;
+begin
+  if not exists (select from invoice_snapshot i where i.site_id = site and i.year_month = p_adjustment ->> 'corrects_month') then
+    raise exception 'The month % of this site is not frozen: its ledger is still open.', p_adjustment ->> 'corrects_month' using errcode = 'RK013';
+  end if;
+  perform lock_site(site);
+  insert into invoice_adjustments (site_id, year_month, corrects_month, event_delta, overage_delta, reason, author, approver, unique_key)
+  select site, utc_year_month(clock_timestamp()), p_adjustment ->> 'corrects_month', (p_adjustment ->> 'event_delta')::bigint,
+         coalesce((p_adjustment ->> 'overage_delta')::bigint, 0), p_adjustment ->> 'reason', p_author, p_approver, p_adjustment ->> 'key'
+  on conflict (site_id, unique_key) do nothing returning * into a;
+  if a.id is null then
+    select * into a from invoice_adjustments x where x.site_id = site and x.unique_key = p_adjustment ->> 'key';
+  else
+    perform audit(p_author, 'invoice_adjust', 'invoice', site || ':' || a.corrects_month, site, to_jsonb(a));
+  end if;
+  return to_jsonb(a) || jsonb_build_object('event_delta', a.event_delta::text, 'overage_delta', a.overage_delta::text);
+end $function$
+;
 
 CREATE OR REPLACE FUNCTION public.append_only()
  RETURNS trigger
@@ -269,6 +344,24 @@ CREATE OR REPLACE FUNCTION public.billing_reason_of(p_policy text, p_category te
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE WHEN (p_policy = 'all'::text) THEN 'default_billable'::text WHEN (p_category = 'conversion'::text) THEN 'conversion'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'view'::text)) THEN 'interaction_view'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'scroll_depth'::text)) THEN 'scroll_depth'::text WHEN (p_category = 'system'::text) THEN 'system'::text ELSE 'default_billable'::text END)::billing_reason
+;
+
+CREATE OR REPLACE FUNCTION public.claim_billing_reconciliation_jobs(p_limit integer, p_lease_s integer DEFAULT 120)
+ RETURNS TABLE(id bigint, site_id uuid, year_month text, attempt_count integer)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  update billing_reconciliation_jobs j
+     set status = 'PROCESSING', locked_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => p_lease_s),
+         attempt_count = j.attempt_count + 1, updated_at = clock_timestamp()
+   where j.id = any (array(
+     select d.id from billing_reconciliation_jobs d
+      where (d.status in ('QUEUED', 'FAILED') and d.next_attempt_at <= clock_timestamp())
+         or (d.status = 'PROCESSING' and d.lease_until < clock_timestamp())
+      order by d.next_attempt_at, d.id limit least(greatest(p_limit, 1), 500) for update skip locked))
+  returning j.id, j.site_id, j.year_month, j.attempt_count
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.create_api_key(p_ref text, p_hash text, p_prefix text, p_rotate boolean, p_actor text)
@@ -346,6 +439,37 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.enqueue_reconciliation(p_from text, p_to text, p_site uuid, p_force boolean, OUT enqueued bigint, OUT active_sites bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  first_month text := coalesce(p_from, utc_year_month(date_trunc('month', clock_timestamp() at time zone 'UTC') at time zone 'UTC' - interval '1 day'));
+  last_month  text := coalesce(p_to, utc_year_month(clock_timestamp()));
+begin
+  with months as (
+    select utc_year_month(m) ym from generate_series(month_start(first_month), month_start(last_month), interval '1 month') m
+  ), active as materialized ( -- a probe for each site and month: no busy site hides another
+    select s.id site_id, m.ym from sites s cross join months m
+     where (p_site is null or s.id = p_site)
+       and (exists (select from site_usage_monthly u where u.site_id = s.id and u.year_month = m.ym)
+            or exists (select from ingest_idempotency l where l.site_id = s.id and l.year_month = m.ym))
+       and not exists (select from invoice_snapshot i where i.site_id = s.id and i.year_month = m.ym)
+  ), queued as (
+    insert into billing_reconciliation_jobs as j (site_id, year_month) select a.site_id, a.ym from active a
+    on conflict (site_id, year_month) do update
+       set status = 'QUEUED', attempt_count = 0, next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
+     where (j.status = 'COMPLETED' and (p_force or j.updated_at < clock_timestamp() - interval '55 minutes'
+                                        or j.last_usage is distinct from usage_mark(j.site_id, j.year_month)))
+        or (p_force and j.status in ('FAILED', 'DEAD'))
+    returning 1
+  )
+  select (select count(*) from queued), (select count(distinct a.site_id) from active a) into enqueued, active_sites;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.find_site(p_ref text)
  RETURNS uuid
  LANGUAGE sql
@@ -356,6 +480,71 @@ AS $function$
    where id = case when replace(p_ref, '-', '') ~ '^[0-9a-fA-F]{32}$' then replace(p_ref, '-', '')::uuid end or public_id = p_ref
    order by (public_id = p_ref) limit 1
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.finish_reconciliation(p_job bigint, p_attempt integer, p_error text, p_drift_pct numeric, p_result jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  now_status text;
+begin
+  update billing_reconciliation_jobs j
+     set status = case when p_error is null then 'COMPLETED' when j.attempt_count >= 8 then 'DEAD' else 'FAILED' end,
+         last_error = left(p_error, 1000), last_drift_pct = coalesce(p_drift_pct, j.last_drift_pct), last_result = coalesce(p_result, j.last_result),
+         last_usage = usage_mark(j.site_id, j.year_month), lease_until = null, updated_at = clock_timestamp(),
+         next_attempt_at = clock_timestamp() + retry_delay(j.attempt_count)
+   where j.id = p_job and j.status = 'PROCESSING' and j.attempt_count = p_attempt
+  returning j.status into now_status;
+  return coalesce(now_status, 'LOST');
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.freeze_barrier(p_site uuid, p_month text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '10s'
+AS $function$
+begin
+  perform require_ended_month(p_month);
+  perform lock_site(p_site);
+  return true;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.freeze_invoice(p_site uuid, p_month text, p_commit text, p_by text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  events  bigint;
+  overage bigint;
+  usage   bigint;
+  frozen  invoice_snapshot;
+  fresh   boolean;
+begin
+  perform require_ended_month(p_month);
+  select count(*), count(*) filter (where l.billing_state = 'OVERAGE') into events, overage
+    from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month and l.billable;
+  select u.event_count into usage from site_usage_monthly u where u.site_id = p_site and u.year_month = p_month;
+  insert into invoice_snapshot (site_id, year_month, event_count, overage_count, snapshot_hash, generated_by, commit_sha, hash_version)
+  values (p_site, p_month, events, overage, invoice_hash(p_site, p_month, events, overage, p_commit), p_by, p_commit, 1)
+  on conflict (site_id, year_month) do nothing;
+  fresh := found;
+  select * into frozen from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month;
+  if fresh then
+    perform audit('cron', 'invoice_freeze', 'invoice', p_site || ':' || p_month, p_site,
+                  jsonb_build_object('event_count', events::text, 'overage_count', overage::text, 'usage_row', usage::text, 'snapshot_hash', frozen.snapshot_hash));
+  end if;
+  return jsonb_build_object('inserted', fresh, 'event_count', frozen.event_count::text, 'overage_count', frozen.overage_count::text,
+    'usage_row', usage::text, 'snapshot_hash', frozen.snapshot_hash, 'frozen_at', utc_text(frozen.generated_at));
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.frozen_guard()
@@ -597,6 +786,13 @@ CREATE OR REPLACE FUNCTION public.ingest_uuid_id(p_ingest_id uuid)
 RETURN (((('x'::text || '0'::text) || substr(replace((p_ingest_id)::text, '-'::text, ''::text), 18)))::bit(64))::bigint
 ;
 
+CREATE OR REPLACE FUNCTION public.invoice_hash(p_site uuid, p_month text, p_events bigint, p_overage bigint, p_commit text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN encode(sha256(convert_to(((((((((p_site || '|'::text) || p_month) || '|'::text) || p_events) || '|'::text) || p_overage) || '|'::text) || p_commit), 'UTF8'::name)), 'hex'::text)
+;
+
 CREATE OR REPLACE FUNCTION public.invoice_snapshot_immutable()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -755,6 +951,63 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.reconcile_site(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  result jsonb;
+begin
+  if exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month) then
+    return jsonb_build_object('skipped', 'frozen');
+  end if;
+  insert into site_usage_monthly (site_id, year_month) values (p_site, p_month) on conflict do nothing;
+  with ledger as (
+    select count(*) filter (where l.billable) billable, count(*) filter (where l.billable and l.billing_state = 'OVERAGE') overage
+      from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month
+  ), undelivered as (
+    select l.id from ingest_idempotency l
+     where l.site_id = p_site and l.year_month = p_month and l.billing_state <> 'REJECTED_QUOTA'
+       and not exists (select from events e where e.id = l.id) and not exists (select from ingest_fallback_buffer o where o.id = l.id)
+  ), ledgerless as (
+    select e.id from events e
+     where e.site_id = p_site and e.received_at >= month_start(p_month) and e.received_at < month_start(p_month) + interval '1 month'
+       and not exists (select from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month and l.id = e.id)
+  ), before as (
+    select u.event_count, u.overage_count from site_usage_monthly u where u.site_id = p_site and u.year_month = p_month
+  ), corrected as ( -- by delta, in the snapshot of the count: a concurrent ingest moves both sides alike
+    update site_usage_monthly u
+       set event_count = u.event_count + (g.billable - b.event_count), overage_count = u.overage_count + (g.overage - b.overage_count),
+           last_synced_at = clock_timestamp()
+      from ledger g, before b where u.site_id = p_site and u.year_month = p_month
+  )
+  select jsonb_build_object('billable', g.billable::text, 'overage', g.overage::text,
+      'usage_before', jsonb_build_object('event_count', b.event_count::text, 'overage_count', b.overage_count::text),
+      'usage_delta', (g.billable - b.event_count)::text, 'overage_delta', (g.overage - b.overage_count)::text,
+      'undelivered', (select count(*)::text from undelivered), 'undelivered_ids', (select coalesce(jsonb_agg(x.id::text), '[]') from (select id from undelivered order by id limit 20) x),
+      'ledgerless', (select count(*)::text from ledgerless), 'ledgerless_ids', (select coalesce(jsonb_agg(x.id::text), '[]') from (select id from ledgerless order by id limit 20) x),
+      'as_of', (select last_value::text from ingest_id_seq))
+    into result from ledger g, before b;
+  return result;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.reconciliation_summary()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object(
+    'drift_sites_last1h', count(distinct j.site_id) filter (where j.status = 'COMPLETED' and j.updated_at > clock_timestamp() - interval '1 hour' and j.last_drift_pct > 0.01),
+    'failed', count(*) filter (where j.status = 'FAILED'), 'dead', count(*) filter (where j.status = 'DEAD'),
+    'stuck', count(*) filter (where j.status = 'PROCESSING' and j.lease_until < clock_timestamp()))
+  from billing_reconciliation_jobs j
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.record_publish_failure(p_batch uuid, p_site_public_id text, p_message text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -786,6 +1039,19 @@ begin
     select o.id from ingest_fallback_buffer o
      where o.status <> 'FAILED' and o.next_attempt_at <= clock_timestamp()
      order by o.next_attempt_at limit least(greatest(p_limit, 1), 10000) for update skip locked)) m;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.require_ended_month(p_month text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if p_month !~ '^\d{4}-(0[1-9]|1[0-2])$' or month_start(p_month) + interval '1 month' > clock_timestamp() then
+    raise exception 'The month % is still open.', p_month using errcode = 'RK012';
+  end if;
+  return true;
 end $function$
 ;
 
@@ -840,7 +1106,7 @@ begin
   if p_verifier !~ '^SCRAM-SHA-256\$' then
     raise exception 'A role takes a SCRAM verifier, never a password.' using errcode = 'RK005';
   end if;
-  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_api') then
+  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_jobs', 'kernel_api') then
     raise exception 'The role % is not one of the kernel''s login roles.', p_role using errcode = 'RK005';
   end if;
   execute format('alter role %I password %L', p_role, p_verifier);
@@ -959,6 +1225,30 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.sites_to_freeze(p_month text, p_after uuid, p_limit integer)
+ RETURNS TABLE(site_id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select s.id from sites s
+   where s.created_at < month_start(p_month) + interval '1 month' and (p_after is null or s.id > p_after)
+     and not exists (select from invoice_snapshot i where i.site_id = s.id and i.year_month = p_month)
+   order by s.id limit least(greatest(p_limit, 1), 1000)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.usage_mark(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('event_count', u.event_count::text, 'overage_count', u.overage_count::text)
+    from site_usage_monthly u where u.site_id = p_site and u.year_month = p_month
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.utc_text(timestamp with time zone)
  RETURNS text
  LANGUAGE sql
@@ -971,6 +1261,31 @@ CREATE OR REPLACE FUNCTION public.utc_year_month(timestamp with time zone)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN ((lpad((EXTRACT(year FROM ($1 AT TIME ZONE 'UTC'::text)))::text, 4, '0'::text) || '-'::text) || lpad((EXTRACT(month FROM ($1 AT TIME ZONE 'UTC'::text)))::text, 2, '0'::text))
+;
+
+CREATE OR REPLACE FUNCTION public.verify_invoice(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  i       invoice_snapshot;
+  events  bigint;
+  overage bigint;
+begin
+  select * into i from invoice_snapshot s where s.site_id = p_site and s.year_month = p_month;
+  if not found then
+    raise exception 'The month % of this site is not frozen.', p_month using errcode = 'RK013';
+  end if;
+  select count(*), count(*) filter (where l.billing_state = 'OVERAGE') into events, overage
+    from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month and l.billable;
+  return jsonb_build_object('site_id', p_site, 'year_month', p_month, 'hash_version', i.hash_version,
+    'event_count', i.event_count::text, 'overage_count', i.overage_count::text, 'snapshot_hash', i.snapshot_hash, 'commit_sha', i.commit_sha,
+    'ledger', jsonb_build_object('event_count', events::text, 'overage_count', overage::text),
+    'hash_ok', i.hash_version = 1 and i.snapshot_hash = invoice_hash(p_site, p_month, i.event_count, i.overage_count, i.commit_sha),
+    'ledger_ok', events = i.event_count and overage = i.overage_count);
+end $function$
 ;
 
 -- Triggers
@@ -1013,6 +1328,8 @@ CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p7 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
+CREATE TRIGGER invoice_adjustments_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_adjustments FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 CREATE TRIGGER invoice_snapshot_no_delete BEFORE DELETE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
 
 CREATE TRIGGER invoice_snapshot_no_truncate BEFORE TRUNCATE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
@@ -1024,6 +1341,8 @@ CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.site_plans FOR EACH ROW EX
 -- Row-level security
 
 alter table audit_log enable row level security, force row level security;
+
+alter table billing_reconciliation_jobs enable row level security, force row level security;
 
 alter table events enable row level security, force row level security;
 
@@ -1051,6 +1370,8 @@ alter table ingest_idempotency_p7 enable row level security, force row level sec
 
 alter table ingest_publish_failures enable row level security, force row level security;
 
+alter table invoice_adjustments enable row level security, force row level security;
+
 alter table invoice_snapshot enable row level security, force row level security;
 
 alter table profiles enable row level security, force row level security;
@@ -1070,6 +1391,12 @@ alter table sites enable row level security, force row level security;
 create policy owner_all on audit_log for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on audit_log for all to service_role using (true) with check (true);
+
+create policy member_reads on billing_reconciliation_jobs for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on billing_reconciliation_jobs for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on billing_reconciliation_jobs for all to service_role using (true) with check (true);
 
 create policy member_reads on events for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
@@ -1098,6 +1425,12 @@ create policy service_role_all on ingest_idempotency for all to service_role usi
 create policy owner_all on ingest_publish_failures for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on ingest_publish_failures for all to service_role using (true) with check (true);
+
+create policy member_reads on invoice_adjustments for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on invoice_adjustments for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on invoice_adjustments for all to service_role using (true) with check (true);
 
 create policy member_reads on invoice_snapshot for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
@@ -1143,6 +1476,10 @@ grant insert, select on invoice_snapshot to service_role;
 
 grant select on audit_log to service_role;
 
+grant select on billing_reconciliation_jobs to authenticated;
+
+grant select on billing_reconciliation_jobs to service_role;
+
 grant select on events to authenticated;
 
 grant select on events to service_role;
@@ -1160,6 +1497,10 @@ grant select on ingest_idempotency to authenticated;
 grant select on ingest_idempotency to service_role;
 
 grant select on ingest_publish_failures to service_role;
+
+grant select on invoice_adjustments to authenticated;
+
+grant select on invoice_adjustments to service_role;
 
 grant select on invoice_snapshot to authenticated;
 
@@ -1185,13 +1526,25 @@ grant select on sites to service_role;
 
 -- Grants on functions
 
+grant execute on function adjust_invoice(text,jsonb,text,text) to kernel_api;
+
+grant execute on function claim_billing_reconciliation_jobs(integer,integer) to kernel_jobs;
+
 grant execute on function create_api_key(text,text,text,boolean,text) to kernel_api;
 
 grant execute on function create_site(jsonb,text) to kernel_api;
 
 grant execute on function deliver(jsonb) to kernel_deliver;
 
+grant execute on function enqueue_reconciliation(text,text,uuid,boolean) to kernel_jobs;
+
 grant execute on function find_site(text) to kernel_api;
+
+grant execute on function finish_reconciliation(bigint,integer,text,numeric,jsonb) to kernel_jobs;
+
+grant execute on function freeze_barrier(uuid,text) to kernel_jobs;
+
+grant execute on function freeze_invoice(uuid,text,text,text) to kernel_jobs;
 
 grant execute on function ingest(uuid,uuid,jsonb,text,text,text) to kernel_ingest;
 
@@ -1217,6 +1570,8 @@ grant execute on function list_sites(timestamp with time zone,uuid,integer) to k
 
 grant execute on function month_start(text) to authenticated;
 
+grant execute on function month_start(text) to kernel_jobs;
+
 grant execute on function month_start(text) to service_role;
 
 grant execute on function my_site_ids() to authenticated;
@@ -1225,9 +1580,15 @@ grant execute on function my_site_ids() to service_role;
 
 grant execute on function read_receipt(uuid,boolean,text,uuid) to kernel_api;
 
+grant execute on function reconcile_site(uuid,text) to kernel_jobs;
+
+grant execute on function reconciliation_summary() to kernel_jobs;
+
 grant execute on function record_publish_failure(uuid,text,text) to kernel_ingest;
 
 grant execute on function recover(integer) to kernel_deliver;
+
+grant execute on function require_ended_month(text) to kernel_jobs;
 
 grant execute on function revoke_api_key(text,uuid,text) to kernel_api;
 
@@ -1245,6 +1606,8 @@ grant execute on function site_row(uuid) to kernel_api;
 
 grant execute on function site_usage(text,text) to kernel_api;
 
+grant execute on function sites_to_freeze(text,uuid,integer) to kernel_jobs;
+
 grant execute on function utc_text(timestamp with time zone) to authenticated;
 
 grant execute on function utc_text(timestamp with time zone) to service_role;
@@ -1253,9 +1616,15 @@ grant execute on function utc_year_month(timestamp with time zone) to authentica
 
 grant execute on function utc_year_month(timestamp with time zone) to service_role;
 
+grant execute on function verify_invoice(uuid,text) to kernel_api;
+
+grant execute on function verify_invoice(uuid,text) to kernel_jobs;
+
 -- Comments
 
 comment on table audit_log is 'Every administrative change and every download, in the commit of the change; append-only.';
+
+comment on table billing_reconciliation_jobs is 'One job for each open (site, month). last_drift_pct is a fraction; FAILED is tried again at next_attempt_at, DEAD is not; a PROCESSING job whose lease has passed is taken over.';
 
 comment on table events is 'Delivered events; id is the ledger row''s id. Holds personal data, so it has a shorter life than the ledger.';
 
@@ -1283,6 +1652,8 @@ comment on table ingest_idempotency_p7 is 'One hash partition of the usage ledge
 
 comment on table ingest_publish_failures is 'Publishes that failed after the commit; the outbox still holds the event.';
 
+comment on table invoice_adjustments is 'Corrections of a frozen month, booked in the open month year_month and part of its export; author and approver are different people; append-only.';
+
 comment on table invoice_snapshot is 'The frozen invoice of (site, month). hash_version 0 is a row that was not written by the freeze and cannot be verified.';
 
 comment on table profiles is 'Users by the subject of their token; role admin is a platform admin.';
@@ -1297,11 +1668,15 @@ comment on table site_usage_monthly is 'The usage that the quota decision reads,
 
 comment on table sites is 'Tenants. origins: who may post from a browser; rate_limit: requests per 60 s and client, null = the default; billing_enforcement off: nothing is refused, what exceeds the plan is recorded as OVERAGE; key_version switches to next_key_version when next_key_month begins.';
 
+comment on function adjust_invoice(text,jsonb,text,text) is 'Books {key, corrects_month, event_delta, overage_delta?, reason} for a frozen month in the current one; the same key books once. Audited as invoice_adjust. Raises RK003, RK013 (month not frozen), 23514 (author is approver, empty reason).';
+
 comment on function append_only() is 'Statement trigger of append-only tables: also stops statements that match no row. Raises RK011.';
 
 comment on function audit(text,text,text,text,uuid,jsonb) is 'Writes one audit row in the caller''s commit. p_actor is cron, service_role or the subject of a token.';
 
 comment on function billing_reason_of(text,text,text) is 'Why an event of this category and action is billable or not under a policy; scroll_depth and system are not billable.';
+
+comment on function claim_billing_reconciliation_jobs(integer,integer) is 'Takes due jobs, and jobs whose holder let the lease pass; two callers never get the same one.';
 
 comment on function create_api_key(text,text,text,boolean,text) is 'Adds a live key by its hash; of two live ones p_rotate revokes the oldest. Audited. Raises RK003, RK004 (two live keys).';
 
@@ -1311,7 +1686,15 @@ comment on function default_plan() is 'The plan of a site that has no row in sit
 
 comment on function deliver(jsonb) is 'Moves the outbox rows of the given batches (a JSON array of batch ids) to events. moved: how many; bad: [{id, site_id, attempts, status, reason}]. Repeatable; rows that another mover holds are left to it.';
 
+comment on function enqueue_reconciliation(text,text,uuid,boolean) is 'Queues every open (site, month) with usage in the range (default: last and current month) that is new, changed since its last run, or was last checked an hour ago; p_force also what is unchanged, failed or dead. Frozen months are skipped; a job at work is left alone.';
+
 comment on function find_site(text) is 'The id of the site with this id (hyphens optional) or public id; null when there is none.';
+
+comment on function finish_reconciliation(bigint,integer,text,numeric,jsonb) is 'Ends an attempt: COMPLETED, or FAILED with a delay, or DEAD after 8; LOST when another holder has taken the job over. p_attempt is the fencing token of the claim.';
+
+comment on function freeze_barrier(uuid,text) is 'First half of a freeze, committed by itself: waits for every writer that began in the month, so that the count which follows misses none. Raises RK012 (month open), 55P03.';
+
+comment on function freeze_invoice(uuid,text,text,text) is 'Second half of a freeze: counts the ledger and inserts the snapshot once; repeatable, the first one stays. Audited as invoice_freeze. Call freeze_barrier first, in a commit of its own. Raises RK012.';
 
 comment on function frozen_guard() is 'Statement trigger: no ledger row enters a month whose invoice is frozen. Raises RK010.';
 
@@ -1326,6 +1709,8 @@ comment on function ingest_single(uuid,uuid,jsonb,text,text,text,timestamp with 
 comment on function ingest_uuid(bigint,timestamp with time zone) is 'The ingest_id of a ledger row: a UUIDv7 that carries its millisecond and its id, so it needs no column and no index. p_id < 2^60.';
 
 comment on function ingest_uuid_id(uuid) is 'The ledger id inside an ingest_id.';
+
+comment on function invoice_hash(uuid,text,bigint,bigint,text) is 'hash_version 1: SHA-256, in hex, of site|month|events|overage|commit. Anybody can recompute it.';
 
 comment on function invoice_snapshot_immutable() is 'Statement trigger: a frozen invoice is final for every role. Raises 23000.';
 
@@ -1345,9 +1730,15 @@ comment on function my_site_ids() is 'The sites that the signed-in user owns or 
 
 comment on function read_receipt(uuid,boolean,text,uuid) is 'Every decision taken on an admitted event: ledger row, delivery, earlier rejections and conflicts of its key, the invoice that froze it. Shows own sites only. Raises RK003 (site unknown or not yours), RK007 (no such event).';
 
+comment on function reconcile_site(uuid,text) is 'Compares a month of a site in one snapshot: ledger with usage row, which is corrected by delta, and ledger with events and outbox, whose differences are named (the first 20 ids each). The ledger is never changed; a frozen month is skipped.';
+
+comment on function reconciliation_summary() is 'What watchtower asks of reconciliation: drifting sites of the last hour, failed, dead and stuck jobs.';
+
 comment on function record_publish_failure(uuid,text,text) is 'Notes that the queue did not take a batch, and makes its outbox rows due at once; returns how many there were.';
 
 comment on function recover(integer) is 'Moves due outbox rows, oldest first and at most p_limit (1 to 10000), to events, whatever their status but FAILED. moved and bad as of deliver. It does not republish, which would feed a slow queue.';
+
+comment on function require_ended_month(text) is 'True when the UTC month has ended by this clock. Raises RK012.';
 
 comment on function require_site(text) is 'As find_site, but raises RK003 when there is none.';
 
@@ -1371,6 +1762,12 @@ comment on function site_row(uuid) is 'A site with its plan, as the API shows it
 
 comment on function site_usage(text,text) is 'Usage of a month from ledger, usage row, delivered events and outbox, in one snapshot; counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
+comment on function sites_to_freeze(text,uuid,integer) is 'Sites that existed in the month and have no invoice for it, closed ones and ones without events too; in order of id after p_after.';
+
+comment on function usage_mark(uuid,text) is 'What of a usage row says that something changed since the last reconciliation.';
+
 comment on function utc_text(timestamp with time zone) is 'An instant as answers and exports show it: UTC with microseconds.';
 
 comment on function utc_year_month(timestamp with time zone) is 'The UTC month of an instant, YYYY-MM.';
+
+comment on function verify_invoice(uuid,text) is 'Recomputes the hash of a frozen invoice and counts its ledger again; hash_ok and ledger_ok say whether either was touched. Raises RK013.';

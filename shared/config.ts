@@ -29,6 +29,15 @@ export interface RecoverEnvironment extends BaseEnvironment, DatabaseEnvironment
   CRON_SECRET_ARN: string;
 }
 
+export interface FreezeEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  CRON_SECRET_ARN: string;
+}
+
+export interface ReconcileEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  CRON_SECRET_ARN: string;
+  USAGE_TABLE: string;
+}
+
 export interface ApiEnvironment extends BaseEnvironment, DatabaseEnvironment {
   USAGE_TABLE: string;
   TOKEN_ISSUER: string;

@@ -24,7 +24,7 @@ export function usageCounter(table: string): UsageCounter {
             TableName: table,
             Key: key(site, month),
             UpdateExpression: 'SET used = :used, as_of = :as_of',
-            ConditionExpression: 'attribute_not_exists(as_of) OR as_of < :as_of',
+            ConditionExpression: 'attribute_not_exists(as_of) OR as_of <= :as_of',
             ExpressionAttributeValues: { ':used': { N: String(used) }, ':as_of': { N: String(asOf) } },
           }),
         );

@@ -50,6 +50,26 @@ const GRANTS: Record<FunctionName, string[]> = {
       (action) => `sqs:${action} on FailedInvocations`,
     ),
   ],
+  reconcile: [
+    ...BASE('Reconcile'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    'secretsmanager:GetSecretValue on CronSecret',
+    'dynamodb:GetItem on Usage',
+    'dynamodb:UpdateItem on Usage',
+    ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
+      (action) => `sqs:${action} on FailedInvocations`,
+    ),
+  ],
+  freeze: [
+    ...BASE('Freeze'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    'secretsmanager:GetSecretValue on CronSecret',
+    ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
+      (action) => `sqs:${action} on FailedInvocations`,
+    ),
+  ],
   api: [...BASE('Api'), ...QUERY, secret('kernelapiSecret'), 'dynamodb:GetItem on Usage'],
   migrate: [
     ...BASE('MigrationsMigrate'),
@@ -57,7 +77,13 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...['BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
       (action) => `rds-data:${action} on LedgerCluster`,
     ),
-    ...['kernelingestSecret', 'kerneldeliverSecret', 'kernelapiSecret', 'MasterSecretAttachment'].map(secret),
+    ...[
+      'kernelingestSecret',
+      'kerneldeliverSecret',
+      'kerneljobsSecret',
+      'kernelapiSecret',
+      'MasterSecretAttachment',
+    ].map(secret),
   ],
 };
 
@@ -84,7 +110,7 @@ describe.each(STAGE_NAMES)('%s', (name) => {
         }
       }
     }
-    const functions = ['Api', 'Deliver', 'Ingest', 'MigrationsMigrate', 'Recover'];
+    const functions = ['Api', 'Deliver', 'Freeze', 'Ingest', 'MigrationsMigrate', 'Reconcile', 'Recover'];
     expect(wide.sort()).toEqual([
       // Each deployment invokes the version of `migrate` that it has just made, and no other function.
       'lambda:InvokeFunction by AWSCDKTriggerCustomResourceProviderCustomResourceProviderRole',

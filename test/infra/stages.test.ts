@@ -18,6 +18,7 @@ const STATEFUL = {
     'LedgerkernelapiSecretF31D3D19',
     'LedgerkerneldeliverSecretD09BCFA0',
     'LedgerkernelingestSecretC0D529D1',
+    'LedgerkerneljobsSecretB0311314',
   ],
   'AWS::SQS::Queue': [
     'DeliveryDeadLettersA8B3558F',
@@ -162,13 +163,16 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
 
   test('routes every path to the function that owns it and limits the rate of all', () => {
     const keys = ofType(stage, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties.RouteKey);
-    expect(keys.sort()).toEqual([
+    const expected = [
       'ANY /api/admin/{proxy+}',
+      'ANY /api/cron/invoice-freeze',
+      ...['', '/backfill', '/enqueue', '/run'].map((path) => `ANY /api/cron/reconcile-usage${path}`),
       'ANY /api/cron/recover',
       'ANY /api/sync',
       'GET /api/health',
       'GET /api/sites/{proxy+}',
-    ]);
+    ];
+    expect(keys.sort()).toEqual(expected.sort());
     const settings = one(stage, 'AWS::ApiGatewayV2::Stage').Properties;
     expect(settings.DefaultRouteSettings.ThrottlingRateLimit).toBeGreaterThan(0);
     expect(JSON.parse(settings.AccessLogSettings.Format).requestId).toBe('$context.requestId');
@@ -185,14 +189,30 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
     expect(Properties.ScalingConfig.MaximumConcurrency).toBeGreaterThanOrEqual(2);
   });
 
-  test('recovers every five minutes with the intended time, few retries and a dead-letter queue', () => {
-    const { ScheduleExpression, Target } = one(stage, 'AWS::Scheduler::Schedule').Properties;
-    expect(ScheduleExpression).toBe('rate(5 minutes)');
-    expect(JSON.parse(Target.Input)).toEqual({ scheduled_time: '<aws.scheduler.scheduled-time>' });
-    expect(Target.RetryPolicy).toEqual({ MaximumRetryAttempts: 2, MaximumEventAgeInSeconds: 15 * MINUTE });
-    expect(Target.DeadLetterConfig.Arn['Fn::GetAtt'][0]).toBe('SchedulesDeadLettersE738B711');
-    const async = one(stage, 'AWS::Lambda::EventInvokeConfig').Properties;
-    expect(async.MaximumRetryAttempts).toBe(0);
-    expect(async.DestinationConfig.OnFailure.Destination['Fn::GetAtt'][0]).toBe('FailedInvocationsED025904');
+  test('runs each job at its time, with the intended time, few retries and a dead-letter queue', () => {
+    const schedules = ofType(stage, 'AWS::Scheduler::Schedule').map(([, { Properties }]) => Properties);
+    const expressions = schedules.map(({ ScheduleExpression, Target }) => [
+      Target.Arn['Fn::GetAtt'][0].replace(/Function.*/, ''),
+      ScheduleExpression,
+    ]);
+    expect(Object.fromEntries(expressions)).toEqual({
+      Recover: 'rate(5 minutes)',
+      Reconcile: 'rate(15 minutes)',
+      Freeze: 'cron(0 0 1 * ? *)',
+    });
+    for (const { Target, ScheduleExpressionTimezone } of schedules) {
+      expect(ScheduleExpressionTimezone).toBe('Etc/UTC');
+      expect(JSON.parse(Target.Input)).toEqual({ scheduled_time: '<aws.scheduler.scheduled-time>' });
+      expect(Target.RetryPolicy).toEqual({ MaximumRetryAttempts: 2, MaximumEventAgeInSeconds: 15 * MINUTE });
+      expect(Target.DeadLetterConfig.Arn['Fn::GetAtt'][0]).toBe('SchedulesDeadLettersE738B711');
+    }
+    const invocations = ofType(stage, 'AWS::Lambda::EventInvokeConfig');
+    expect(invocations).toHaveLength(schedules.length);
+    for (const [, { Properties }] of invocations) {
+      expect(Properties.MaximumRetryAttempts).toBe(0);
+      expect(Properties.DestinationConfig.OnFailure.Destination['Fn::GetAtt'][0]).toBe(
+        'FailedInvocationsED025904',
+      );
+    }
   });
 });

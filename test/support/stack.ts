@@ -31,11 +31,14 @@ export interface TestStack extends LocalStack {
   ): Promise<{ billable: number; usage: number; outbox: number; events: number; counter: number }>;
 }
 
-export interface Answer {
+export interface JsonAnswer {
   status: number;
-  headers: Headers;
   // biome-ignore lint/suspicious/noExplicitAny: tests read fields of many shapes
   body: any;
+}
+
+export interface Answer extends JsonAnswer {
+  headers: Headers;
 }
 
 export async function openStack(options: Partial<LocalOptions> = {}): Promise<TestStack> {
