@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { openStack, type TestStack } from '../support/stack.ts';
 
 const dist = join(import.meta.dirname, '../../dist');
-const entries = ['api', 'deliver', 'ingest', 'migrate', 'recover'] as const;
+const entries = ['api', 'deliver', 'freeze', 'ingest', 'migrate', 'reconcile', 'recover'] as const;
 type Entry = (typeof entries)[number];
 const ingest_bytes_max = 500 * 1024;
 
@@ -76,7 +76,18 @@ describe('a bundle', () => {
 
   test('of recover finds nothing to move', async () => {
     await stack.delivered();
-    expect(await invoke('recover', {})).toEqual({ ok: true, recovered: '0' });
+    expect(await invoke('recover', {})).toEqual({
+      ok: true,
+      claimed: 0,
+      recovered: 0,
+      retried: 0,
+      failed: 0,
+    });
+  });
+
+  test('of reconcile and of freeze find nothing amiss', async () => {
+    expect(await invoke('reconcile', {})).toMatchObject({ ok: true, failed: 0 });
+    expect(await invoke('freeze', {})).toMatchObject({ ok: true, failed: 0 });
   });
 
   test('of migrate finds nothing to do, and leaves the passwords as they are', async () => {
