@@ -115,12 +115,14 @@ describe('the environment of a function', () => {
   const own: Record<Entry, string[]> = {
     api: ['TOKEN_CLIENT_ID', 'TOKEN_ISSUER', 'USAGE_TABLE'],
     deliver: [],
-    ingest: ['DELIVERY_QUEUE_URL', 'USAGE_TABLE'],
+    freeze: ['CRON_SECRET_ARN'],
+    ingest: ['DELIVERY_QUEUE_URL', 'RATE_LIMIT_TABLE', 'USAGE_TABLE'],
     migrate: ['ROLE_SECRET_ARNS'],
-    recover: [],
+    reconcile: ['CRON_SECRET_ARN', 'USAGE_TABLE'],
+    recover: ['CRON_SECRET_ARN'],
   };
   const ours =
-    /^(COMMIT|KERNEL|STAGE|DATABASE|TOKEN|USAGE|DELIVERY|ROLE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
+    /^(COMMIT|CRON|KERNEL|RATE|STAGE|DATABASE|TOKEN|USAGE|DELIVERY|ROLE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
 
   test.each(entries)('%s holds what it needs and nothing of another', async (entry) => {
     const names = Object.keys(await environment(entry)).filter((name) => ours.test(name));
@@ -141,6 +143,8 @@ describe('the database role of a function', () => {
     ['ingest', 'kernel_ingest'],
     ['deliver', 'kernel_deliver'],
     ['recover', 'kernel_deliver'],
+    ['reconcile', 'kernel_jobs'],
+    ['freeze', 'kernel_jobs'],
     ['api', 'kernel_api'],
     ['migrate', 'kernel_master'],
   ])('%s is %s', async (entry, role) => {
