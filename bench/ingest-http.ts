@@ -71,6 +71,7 @@ async function createSite(): Promise<string> {
       name: 'bench',
       origins: ['https://example.com'],
       plan: { monthly_limit: '1000000000' },
+      rate_limit: 1_000_000,
     }),
   });
   return ((await response.json()) as { public_id: string }).public_id;
