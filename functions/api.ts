@@ -13,7 +13,7 @@ import {
   setPlan,
   siteUsage,
 } from '../shared/administration.ts';
-import { type ApiEnvironment, environment } from '../shared/config.ts';
+import { type ApiEnvironment, build_variables, database_variables, environment } from '../shared/config.ts';
 import { KernelError } from '../shared/errors.ts';
 import { readReceipt } from '../shared/receipt.ts';
 import { type Identity, isPlatformAdmin, requirePlatformAdmin, tokenVerifier } from '../shared/token.ts';
@@ -22,13 +22,8 @@ import { type HttpAnswer, type HttpRequest, http } from './runtime.ts';
 const body_bytes_max = 64 * 1024;
 
 const env = environment<ApiEnvironment>(
-  'STAGE',
-  'COMMIT_SHA',
-  'COMMIT_BRANCH',
-  'KERNEL_VERSION',
-  'DATABASE_CLUSTER_ARN',
-  'DATABASE_SECRET_ARN',
-  'DATABASE_NAME',
+  ...build_variables,
+  ...database_variables,
   'USAGE_TABLE',
   'TOKEN_ISSUER',
   'TOKEN_CLIENT_ID',

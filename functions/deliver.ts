@@ -1,11 +1,11 @@
 // The delivery queue's consumer: one statement moves the outbox rows of a whole SQS batch to events.
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { dataApi } from '../shared/adapters/data-api.ts';
-import { type DeliverEnvironment, environment } from '../shared/config.ts';
+import { type DeliverEnvironment, database_variables, environment } from '../shared/config.ts';
 import { deliver, readDelivery } from '../shared/delivery.ts';
 import { logger, metrics, observed, reportBadRows } from './runtime.ts';
 
-const env = environment<DeliverEnvironment>('DATABASE_CLUSTER_ARN', 'DATABASE_SECRET_ARN', 'DATABASE_NAME');
+const env = environment<DeliverEnvironment>(...database_variables);
 const database = dataApi(env);
 
 export const handler = observed(async (event: SQSEvent): Promise<SQSBatchResponse> => {

@@ -1,23 +1,19 @@
 // On the 1st at 00:00 UTC, and at /api/cron/invoice-freeze: freezes the invoices of the month that has ended.
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
-import { environment, type FreezeEnvironment } from '../shared/config.ts';
+import {
+  build_variables,
+  database_variables,
+  environment,
+  type FreezeEnvironment,
+} from '../shared/config.ts';
 import { freezeMonth, previousMonth, requireMonth } from '../shared/invoice.ts';
 import { job, logger, metrics } from './runtime.ts';
 
 const time_budget_ms = 20_000;
 const results_shown_max = 1_000;
 
-const env = environment<FreezeEnvironment>(
-  'STAGE',
-  'COMMIT_SHA',
-  'COMMIT_BRANCH',
-  'KERNEL_VERSION',
-  'DATABASE_CLUSTER_ARN',
-  'DATABASE_SECRET_ARN',
-  'DATABASE_NAME',
-  'CRON_SECRET_ARN',
-);
+const env = environment<FreezeEnvironment>(...build_variables, ...database_variables, 'CRON_SECRET_ARN');
 const database = dataApi(env);
 
 export const handler = job(env, secretsManager(), env.CRON_SECRET_ARN, async ({ query, scheduled_at }) => {

@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { rateWindows, usageCounter } from '../shared/adapters/dynamodb.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
-import { environment, type IngestEnvironment } from '../shared/config.ts';
+import {
+  build_variables,
+  database_variables,
+  environment,
+  type IngestEnvironment,
+} from '../shared/config.ts';
 import { recordPublishFailure } from '../shared/delivery.ts';
 import { KernelError } from '../shared/errors.ts';
 import { checkEvent, type JsonObject, readSubmission, type Submission } from '../shared/event.ts';
@@ -34,13 +39,8 @@ const body_bytes_max_with_key = 1024 * 1024;
 const gate_retry_after_s = 5;
 
 const env = environment<IngestEnvironment>(
-  'STAGE',
-  'COMMIT_SHA',
-  'COMMIT_BRANCH',
-  'KERNEL_VERSION',
-  'DATABASE_CLUSTER_ARN',
-  'DATABASE_SECRET_ARN',
-  'DATABASE_NAME',
+  ...build_variables,
+  ...database_variables,
   'DELIVERY_QUEUE_URL',
   'USAGE_TABLE',
   'RATE_LIMIT_TABLE',

@@ -3,19 +3,14 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { dataApi } from '../shared/adapters/data-api.ts';
-import { environment, type MigrateEnvironment } from '../shared/config.ts';
+import { database_variables, environment, type MigrateEnvironment } from '../shared/config.ts';
 import { migrate } from '../shared/migration.ts';
 import { scramVerifier } from '../shared/scram.ts';
 import { logger, observed } from './runtime.ts';
 
 const statement_timeout_ms = 50_000; // the Data API itself stops a statement after 45 s
 
-const env = environment<MigrateEnvironment>(
-  'DATABASE_CLUSTER_ARN',
-  'DATABASE_SECRET_ARN',
-  'DATABASE_NAME',
-  'ROLE_SECRET_ARNS',
-);
+const env = environment<MigrateEnvironment>(...database_variables, 'ROLE_SECRET_ARNS');
 const database = dataApi(env, { request_timeout_ms: statement_timeout_ms });
 const secrets = new SecretsManagerClient({});
 

@@ -2,7 +2,12 @@
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { usageCounter } from '../shared/adapters/dynamodb.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
-import { environment, type ReconcileEnvironment } from '../shared/config.ts';
+import {
+  build_variables,
+  database_variables,
+  environment,
+  type ReconcileEnvironment,
+} from '../shared/config.ts';
 import { KernelError } from '../shared/errors.ts';
 import { enqueue, type JobResult, jobs_max, readRange, runJobs } from '../shared/reconciliation.ts';
 import { type JobResult as Answer, type JobCall, job, logger, metrics } from './runtime.ts';
@@ -10,13 +15,8 @@ import { type JobResult as Answer, type JobCall, job, logger, metrics } from './
 const time_budget_ms = 20_000;
 
 const env = environment<ReconcileEnvironment>(
-  'STAGE',
-  'COMMIT_SHA',
-  'COMMIT_BRANCH',
-  'KERNEL_VERSION',
-  'DATABASE_CLUSTER_ARN',
-  'DATABASE_SECRET_ARN',
-  'DATABASE_NAME',
+  ...build_variables,
+  ...database_variables,
   'CRON_SECRET_ARN',
   'USAGE_TABLE',
 );

@@ -1,23 +1,19 @@
 // Every 5 minutes, and at /api/cron/recover: moves outbox rows that their message did not move, so a lost publish is only late.
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
-import { environment, type RecoverEnvironment } from '../shared/config.ts';
+import {
+  build_variables,
+  database_variables,
+  environment,
+  type RecoverEnvironment,
+} from '../shared/config.ts';
 import { type BadRow, recover, recover_rows_max } from '../shared/delivery.ts';
 import { job, logger, metrics, reportBadRows } from './runtime.ts';
 
 /** Below the 29 s in which an HTTP caller must be answered; what is left is the next run's. */
 const time_budget_ms = 20_000;
 
-const env = environment<RecoverEnvironment>(
-  'STAGE',
-  'COMMIT_SHA',
-  'COMMIT_BRANCH',
-  'KERNEL_VERSION',
-  'DATABASE_CLUSTER_ARN',
-  'DATABASE_SECRET_ARN',
-  'DATABASE_NAME',
-  'CRON_SECRET_ARN',
-);
+const env = environment<RecoverEnvironment>(...build_variables, ...database_variables, 'CRON_SECRET_ARN');
 const database = dataApi(env);
 
 export const handler = job(env, secretsManager(), env.CRON_SECRET_ARN, async () => {

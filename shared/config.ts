@@ -49,6 +49,11 @@ export interface MigrateEnvironment extends BaseEnvironment, DatabaseEnvironment
   ROLE_SECRET_ARNS: string;
 }
 
+/** The variables of every function that answers over HTTP. */
+export const build_variables = ['STAGE', 'COMMIT_SHA', 'COMMIT_BRANCH', 'KERNEL_VERSION'] as const;
+/** The variables of every function that calls the ledger. */
+export const database_variables = ['DATABASE_CLUSTER_ARN', 'DATABASE_SECRET_ARN', 'DATABASE_NAME'] as const;
+
 /**
  * Reads the named variables of the environment.
  * @throws Error that names the first missing variable, so that a function with a wrong environment never starts half-way.
