@@ -12,10 +12,11 @@ import type {
   ReconcileEnvironment,
   RecoverEnvironment,
 } from '../shared/config.ts';
-import type { KernelConfig } from './config.ts';
+import type { FunctionName, KernelConfig } from './config.ts';
 import type { DataStack } from './data-stack.ts';
-import { KernelFunction } from './function.ts';
+import { KernelFunction, type OwnEnvironment } from './function.ts';
 import { HttpApi } from './http-api.ts';
+import type { LoginRole } from './ledger.ts';
 import { Migrations } from './migrations.ts';
 import { DeadLetterQueue } from './queues.ts';
 import { Schedules } from './schedules.ts';
@@ -30,10 +31,11 @@ export class KernelStack extends Stack {
     super(scope, id, props);
     const ingest = createIngest(this, config, data);
     const deliver = createDeliver(this, config, data);
-    const failed = new DeadLetterQueue(this, 'FailedInvocations').acknowledge();
-    const recover = createRecover(this, config, data, failed);
-    const reconcile = createReconcile(this, config, data, failed);
-    const freeze = createFreeze(this, config, data, failed);
+    const deadLetters = new DeadLetterQueue(this, 'FailedInvocations').acknowledge();
+    const jobs: JobParts = { scope: this, config, data, deadLetters };
+    const recover = createRecover(jobs);
+    const reconcile = createReconcile(jobs);
+    const freeze = createFreeze(jobs);
     const api = createApi(this, config, data);
 
     new Migrations(this, 'Migrations', config, data.ledger).before(
@@ -125,44 +127,64 @@ function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) 
   return deliver;
 }
 
-function createRecover(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
-  const recover = new KernelFunction<RecoverEnvironment>(scope, 'Recover', {
-    config,
-    entry: 'recover',
-    description: 'Moves what the queue lost or a delivery left behind',
-    database: data.ledger.as('kernel_deliver'),
-    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn },
-    deadLetters,
-  });
-  recover.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
-  return recover;
+/** What the jobs share: they run on a schedule or by the cron secret, and what failed waits in one dead-letter queue. */
+interface JobParts {
+  readonly scope: Construct;
+  readonly config: KernelConfig;
+  readonly data: DataStack;
+  readonly deadLetters: IQueue;
 }
 
-function createReconcile(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
-  const reconcile = new KernelFunction<ReconcileEnvironment>(scope, 'Reconcile', {
+interface JobProps<E> {
+  readonly entry: FunctionName;
+  readonly description: string;
+  readonly role: LoginRole;
+  readonly environment: OwnEnvironment<E>;
+}
+
+function createJob<E extends RecoverEnvironment>(
+  { scope, config, data, deadLetters }: JobParts,
+  id: string,
+  { role, ...props }: JobProps<E>,
+): KernelFunction<E> {
+  const job = new KernelFunction<E>(scope, id, {
+    ...props,
     config,
-    entry: 'reconcile',
-    description: 'Brings usage rows and counters back to the ledger and names what was not delivered',
-    database: data.ledger.as('kernel_jobs'),
-    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn, USAGE_TABLE: data.usage.tableName },
+    database: data.ledger.as(role),
     deadLetters,
   });
-  reconcile.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
-  reconcile.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], data.usage.tableArn);
+  job.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
+  return job;
+}
+
+function createRecover(parts: JobParts) {
+  return createJob<RecoverEnvironment>(parts, 'Recover', {
+    entry: 'recover',
+    description: 'Moves what the queue lost or a delivery left behind',
+    role: 'kernel_deliver',
+    environment: { CRON_SECRET_ARN: parts.data.cronSecret.secretArn },
+  });
+}
+
+function createReconcile(parts: JobParts) {
+  const { cronSecret, usage } = parts.data;
+  const reconcile = createJob<ReconcileEnvironment>(parts, 'Reconcile', {
+    entry: 'reconcile',
+    description: 'Brings usage rows and counters back to the ledger and names what was not delivered',
+    role: 'kernel_jobs',
+    environment: { CRON_SECRET_ARN: cronSecret.secretArn, USAGE_TABLE: usage.tableName },
+  });
+  reconcile.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], usage.tableArn);
   return reconcile;
 }
 
-function createFreeze(scope: Construct, config: KernelConfig, data: DataStack, deadLetters: IQueue) {
-  const freeze = new KernelFunction<FreezeEnvironment>(scope, 'Freeze', {
-    config,
+function createFreeze(parts: JobParts) {
+  return createJob<FreezeEnvironment>(parts, 'Freeze', {
     entry: 'freeze',
     description: 'Freezes the invoices of the month that has ended',
-    database: data.ledger.as('kernel_jobs'),
-    environment: { CRON_SECRET_ARN: data.cronSecret.secretArn },
-    deadLetters,
+    role: 'kernel_jobs',
+    environment: { CRON_SECRET_ARN: parts.data.cronSecret.secretArn },
   });
-  freeze.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
-  return freeze;
 }
 
 function createApi(scope: Construct, config: KernelConfig, data: DataStack) {

@@ -43,15 +43,15 @@ export const provisioners: Record<string, Provisioner> = {
     return { ref, attributes: {} };
   },
   'AWS::Lambda::Function': lambda,
-  'AWS::Lambda::Version': (resource, { resolver }) => {
-    const ref = arn(resource, 'lambda', `function:${resolver.property(resource, 'FunctionName')}:1`);
+  'AWS::Lambda::Version': (resource, { resolver, client }) => {
+    const ref = arn('lambda', `function:${resolver.property(resource, 'FunctionName')}:1`, client.region);
     return { ref, attributes: { FunctionArn: ref, Version: '1' } };
   },
-  'AWS::Lambda::Alias': (resource, { resolver }) => {
+  'AWS::Lambda::Alias': (resource, { resolver, client }) => {
     const ref = arn(
-      resource,
       'lambda',
       `function:${resolver.property(resource, 'FunctionName')}:${resolver.property(resource, 'Name')}`,
+      client.region,
     );
     return { ref, attributes: { AliasArn: ref } };
   },
@@ -78,8 +78,8 @@ export const provisioners: Record<string, Provisioner> = {
   'Custom::Trigger': named,
 };
 
-function named(resource: Resource): ResourceValue {
-  return { ref: resource.logicalId, attributes: { Arn: arn(resource, 'local', resource.logicalId) } };
+function named({ logicalId }: Resource, { client }: Engines): ResourceValue {
+  return { ref: logicalId, attributes: { Arn: arn('local', logicalId, client.region) } };
 }
 
 async function queue(resource: Resource, { resolver, client, doorUrl }: Engines): Promise<ResourceValue> {
@@ -108,7 +108,7 @@ async function queue(resource: Resource, { resolver, client, doorUrl }: Engines)
   sqs.destroy();
   return {
     ref: `${doorUrl}/000000000000/${name}`,
-    attributes: { Arn: arn(resource, 'sqs', name, client.region), QueueName: name },
+    attributes: { Arn: arn('sqs', name, client.region), QueueName: name },
   };
 }
 
@@ -131,15 +131,15 @@ async function table(resource: Resource, { resolver, client }: Engines): Promise
   dynamodb.destroy();
   return {
     ref: name,
-    attributes: { Arn: arn(resource, 'dynamodb', `table/${name}`, client.region), TableId: name },
+    attributes: { Arn: arn('dynamodb', `table/${name}`, client.region), TableId: name },
   };
 }
 
-function cluster(resource: Resource, { client }: Engines): ResourceValue {
+function cluster(_resource: Resource, { client }: Engines): ResourceValue {
   return {
     ref: clusterName,
     attributes: {
-      DBClusterArn: arn(resource, 'rds', `cluster:${clusterName}`, client.region),
+      DBClusterArn: arn('rds', `cluster:${clusterName}`, client.region),
       DBClusterResourceId: clusterName,
       'Endpoint.Address': '127.0.0.1',
     },
@@ -152,7 +152,7 @@ async function secret(
   resource: Resource,
   { resolver, state, addSecret, client }: Engines,
 ): Promise<ResourceValue> {
-  const ref = arn(resource, 'secretsmanager', `secret:${resource.logicalId}`, client.region);
+  const ref = arn('secretsmanager', `secret:${resource.logicalId}`, client.region);
   const generate = resolver.property(resource, 'GenerateSecretString') as
     | { SecretStringTemplate?: string; GenerateStringKey?: string }
     | undefined;
@@ -172,7 +172,7 @@ function lambda(resource: Resource, engines: Engines): ResourceValue {
   const name = String(resolver.property(resource, 'FunctionName') ?? resource.logicalId);
   const value = {
     ref: name,
-    attributes: { Arn: arn(resource, 'lambda', `function:${name}`, client.region) },
+    attributes: { Arn: arn('lambda', `function:${name}`, client.region) },
   };
   const environment = resolver.property(resource, 'Environment.Variables') as
     | Record<string, string>
@@ -213,6 +213,6 @@ export function accessKey(name: string): string {
   return `LOCAL${Buffer.from(name).toString('hex').toUpperCase()}`;
 }
 
-function arn(_resource: Resource, service: string, rest: string, region = 'eu-west-1'): string {
+function arn(service: string, rest: string, region: string): string {
   return `arn:aws:${service}:${region}:000000000000:${rest}`;
 }
