@@ -3,7 +3,14 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ingest, openDatabase, type TestDatabase, v3 } from '../support/database.ts';
 
-const roles = ['service_role', 'authenticated', 'kernel_ingest', 'kernel_deliver', 'kernel_api'];
+const roles = [
+  'service_role',
+  'authenticated',
+  'kernel_ingest',
+  'kernel_deliver',
+  'kernel_api',
+  'kernel_money',
+];
 const owner = '10000000-0000-4000-8000-000000000001';
 const member = '10000000-0000-4000-8000-000000000002';
 const stranger = '10000000-0000-4000-8000-000000000003';
@@ -151,6 +158,26 @@ describe('the catalogue', () => {
       'site_for_ingest',
     ]);
     expect(granted.kernel_deliver).toEqual(['deliver', 'recover']);
+    expect(granted.kernel_money).toEqual([
+      'adjust_wallet',
+      'balance_at',
+      'capture',
+      'check_money',
+      'credit_wallet',
+      'debit_wallet',
+      'grant_promo',
+      'hold',
+      'open_account',
+      'open_wallet',
+      'reverse',
+      'spend',
+      'transfer',
+      'transfer_batch',
+      'void',
+    ]);
+    expect(granted.kernel_jobs).toEqual(
+      expect.arrayContaining(['check_money', 'expire_holds', 'expire_promo', 'fold_accounts']),
+    );
   });
 
   test('pins the search path of every function that is not bound when created, and comments every function, table and view', async () => {
