@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { rateWindows, usageCounter } from '../shared/adapters/dynamodb.ts';
+import { outcomeCounter } from '../shared/adapters/outcomes.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
 import {
   build_variables,
@@ -48,6 +49,7 @@ const env = environment<IngestEnvironment>(
 const database = dataApi(env);
 const queue = sqs(env.DELIVERY_QUEUE_URL);
 const counter = usageCounter(env.USAGE_TABLE);
+const outcomes = outcomeCounter(env.USAGE_TABLE);
 const lookup = siteLookup(database, systemClock);
 const limiter = rateLimiter(rateWindows(env.RATE_LIMIT_TABLE), systemClock);
 
@@ -102,7 +104,7 @@ async function sync(request: HttpRequest): Promise<HttpAnswer> {
   const site = await lookup(submission.site, apiKey);
   authorize(site, request.headers.origin, apiKey);
   const rate = await limit(request, site, apiKey);
-  if (!rate.allowed) return refuseRate(rate, request.request_id);
+  if (!rate.allowed) return refuseRate(site, rate, request.request_id);
   const answered = await judge(request, submission, site).catch((error: unknown) =>
     refuse(error, request.request_id),
   );
@@ -119,7 +121,7 @@ async function judge(request: HttpRequest, submission: Submission, site: IngestS
     if (result) results[index] = { id: results[index]?.id, ...result };
   });
   const published = decision && decision.admitted > 0n ? await publish(batch, site, decision) : true;
-  count(results, published);
+  await count(site, decision?.month, results, published);
   logger.info('ingest', {
     site_id: site.id,
     batch_id: batch,
@@ -146,9 +148,10 @@ async function limit(request: HttpRequest, site: IngestSite, apiKey: string | un
   return rate;
 }
 
-function refuseRate(rate: Rate, request_id: string): HttpAnswer {
+async function refuseRate(site: IngestSite, rate: Rate, request_id: string): Promise<HttpAnswer> {
   const { error, headers } = rateRefusal(rate);
   metrics.addMetric('billing_ingest_rate_limited_total', 'Count', 1);
+  await keep(site, undefined, { rate_limited: 1 });
   return { ...refuse(error, request_id), headers: { ...rateHeaders(rate), ...headers } };
 }
 
@@ -207,19 +210,32 @@ function refuse(error: unknown, request_id: string): HttpAnswer {
   };
 }
 
-function count(results: EventResult[], published: boolean): void {
-  const outcomes = tally(results);
-  const admitted = (outcomes.accepted ?? 0) + (outcomes.overage ?? 0);
-  const totals = {
-    billing_ingest_allowed_total: admitted,
-    billing_ingest_duplicate_total: outcomes.duplicate,
-    billing_ingest_rejected_quota_total: outcomes.rejected_quota,
-    billing_ingest_overage_total: outcomes.overage,
-    billing_ingest_conflict_total: outcomes.conflict,
-    billing_ingest_invalid_total: outcomes.invalid,
-    billing_ingest_degraded_total: published ? 0 : admitted,
-  };
-  for (const [name, value] of Object.entries(totals)) if (value) metrics.addMetric(name, 'Count', value);
+/** Metrics of every outcome; those that the ledger holds no row of are kept in the counter table too. */
+async function count(
+  site: IngestSite,
+  month: string | undefined,
+  results: EventResult[],
+  published: boolean,
+) {
+  const { accepted = 0, overage = 0, ...others } = tally(results);
+  const admitted = accepted + overage;
+  const unseen = { ...others, degraded: published ? 0 : admitted };
+  for (const [name, value] of Object.entries({ allowed: admitted, overage, ...unseen }))
+    if (value) metrics.addMetric(`billing_ingest_${name}_total`, 'Count', value);
+  await keep(site, month, unseen);
+}
+
+/** Lost with the table for a moment, as no money depends on it. */
+async function keep(
+  site: IngestSite,
+  month: string | undefined,
+  counts: Record<string, number>,
+): Promise<void> {
+  await outcomes
+    .add(site.id, month ?? systemClock.now().toISOString().slice(0, 7), counts)
+    .catch((cause: unknown) =>
+      logger.warn('OUTCOMES_LOST', { site_id: site.id, counts, cause: cause as Error }),
+    );
 }
 
 function tally(results: EventResult[]): Partial<Record<EventResult['outcome'], number>> {

@@ -14,6 +14,26 @@ create sequence ingest_id_seq as bigint cache 1;
 
 -- Tables
 
+create table adjustment_proposals (
+  id uuid not null default gen_random_uuid(),
+  created_at timestamp with time zone not null default clock_timestamp(),
+  decided_at timestamp with time zone,
+  site_id uuid not null,
+  corrects_month text not null,
+  event_delta bigint not null,
+  overage_delta bigint not null default 0,
+  reason text not null,
+  author text not null,
+  decided_by text,
+  decision text,
+  constraint adjustment_proposals_check CHECK (((event_delta <> 0) OR (overage_delta <> 0))),
+  constraint adjustment_proposals_check1 CHECK ((((decision IS NULL) = (decided_by IS NULL)) AND ((decision IS NULL) = (decided_at IS NULL)))),
+  constraint adjustment_proposals_corrects_month_check CHECK ((corrects_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text)),
+  constraint adjustment_proposals_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
+  constraint adjustment_proposals_pkey PRIMARY KEY (id),
+  constraint adjustment_proposals_reason_check CHECK (((length(btrim(reason)) >= 1) AND (length(btrim(reason)) <= 2000)))
+);
+
 create table audit_log (
   id bigint not null generated always as identity,
   created_at timestamp with time zone not null default clock_timestamp(),
@@ -48,6 +68,31 @@ create table billing_reconciliation_jobs (
   constraint billing_reconciliation_jobs_site_id_year_month_key UNIQUE (site_id, year_month),
   constraint billing_reconciliation_jobs_status_check CHECK ((status = ANY (ARRAY['QUEUED'::text, 'PROCESSING'::text, 'COMPLETED'::text, 'FAILED'::text, 'DEAD'::text]))),
   constraint billing_reconciliation_jobs_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
+create table dispute_exports (
+  id bigint not null generated always as identity,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  lease_until timestamp with time zone,
+  site_id uuid not null,
+  year_month text not null,
+  max_id bigint not null,
+  max_adjustment_id bigint not null,
+  row_count bigint not null,
+  rows_done bigint not null default 0,
+  status text not null default 'QUEUED'::text,
+  attempt_count integer not null default 0,
+  requested_by text not null,
+  object_key text,
+  export_hash text,
+  bytes bigint,
+  last_error text,
+  constraint dispute_exports_last_error_check CHECK ((length(last_error) <= 1000)),
+  constraint dispute_exports_pkey PRIMARY KEY (id),
+  constraint dispute_exports_site_id_year_month_max_id_max_adjustment_id_key UNIQUE (site_id, year_month, max_id, max_adjustment_id),
+  constraint dispute_exports_status_check CHECK ((status = ANY (ARRAY['QUEUED'::text, 'BUILDING'::text, 'READY'::text, 'FAILED'::text, 'DEAD'::text]))),
+  constraint dispute_exports_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
 create table events (
@@ -139,6 +184,25 @@ create table invoice_adjustments (
   constraint invoice_adjustments_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
+create table invoice_barriers (
+  site_id uuid not null,
+  year_month text not null,
+  raised_at timestamp with time zone not null default clock_timestamp(),
+  constraint invoice_barriers_pkey PRIMARY KEY (site_id, year_month),
+  constraint invoice_barriers_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
+create table invoice_seals (
+  site_id uuid not null,
+  year_month text not null,
+  sealed_at timestamp with time zone not null default clock_timestamp(),
+  row_count bigint not null,
+  ledger_hash text not null,
+  days jsonb not null,
+  constraint invoice_seals_pkey PRIMARY KEY (site_id, year_month),
+  constraint invoice_seals_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
 create table invoice_snapshot (
   site_id uuid not null,
   year_month text not null,
@@ -155,11 +219,57 @@ create table invoice_snapshot (
   constraint invoice_snapshot_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
+create table job_heartbeats (
+  job text not null,
+  interval_s integer not null,
+  installed_at timestamp with time zone not null default clock_timestamp(),
+  last_ok_at timestamp with time zone,
+  last_failed_at timestamp with time zone,
+  runs_ok bigint not null default 0,
+  runs_failed bigint not null default 0,
+  last_result jsonb,
+  constraint job_heartbeats_interval_s_check CHECK ((interval_s > 0)),
+  constraint job_heartbeats_job_check CHECK ((job ~ '^[a-z_]{1,32}$'::text)),
+  constraint job_heartbeats_pkey PRIMARY KEY (job)
+);
+
+create table ledger_archives (
+  site_id uuid not null,
+  year_month text not null,
+  archived_at timestamp with time zone not null default clock_timestamp(),
+  object_key text not null,
+  row_count bigint not null,
+  billable bigint not null,
+  overage bigint not null,
+  max_id bigint not null,
+  ledger_hash text not null,
+  content_sha256 text not null,
+  object_sha256 text not null,
+  bytes bigint not null,
+  constraint ledger_archives_pkey PRIMARY KEY (site_id, year_month),
+  constraint ledger_archives_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
+create table ledger_purges (
+  site_id uuid not null,
+  year_month text not null,
+  purged_at timestamp with time zone not null default clock_timestamp(),
+  constraint ledger_purges_pkey PRIMARY KEY (site_id, year_month)
+);
+
 create table profiles (
   id uuid not null,
   role text not null default 'user'::text,
   constraint profiles_pkey PRIMARY KEY (id),
   constraint profiles_role_check CHECK ((role = ANY (ARRAY['user'::text, 'admin'::text])))
+);
+
+create table retention_marks (
+  kind text not null,
+  last_id bigint not null default 0,
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint retention_marks_kind_check CHECK ((kind = 'personal_data'::text)),
+  constraint retention_marks_pkey PRIMARY KEY (kind)
 );
 
 create table site_api_keys (
@@ -196,13 +306,17 @@ create table site_plans (
   overage_price_per_1k numeric(20,6),
   created_at timestamp with time zone not null default clock_timestamp(),
   updated_at timestamp with time zone not null default clock_timestamp(),
+  unblock_limit bigint,
+  unblock_until timestamp with time zone,
   constraint site_plans_billing_policy_check CHECK ((billing_policy = ANY (ARRAY['all'::text, 'by_kind'::text]))),
   constraint site_plans_hard_cap_multiplier_check CHECK (((hard_cap_multiplier >= (1)::numeric) AND (hard_cap_multiplier <= (1000)::numeric))),
   constraint site_plans_monthly_limit_check CHECK (((monthly_limit >= 0) AND (monthly_limit <= '1000000000000'::bigint))),
   constraint site_plans_overage_price_per_1k_check CHECK ((overage_price_per_1k >= (0)::numeric)),
   constraint site_plans_pkey PRIMARY KEY (site_id),
   constraint site_plans_plan_tier_check CHECK (((length(plan_tier) >= 1) AND (length(plan_tier) <= 64))),
-  constraint site_plans_site_id_fkey FOREIGN KEY (site_id) REFERENCES sites(id) ON DELETE RESTRICT
+  constraint site_plans_site_id_fkey FOREIGN KEY (site_id) REFERENCES sites(id) ON DELETE RESTRICT,
+  constraint site_plans_unblock CHECK (((unblock_limit IS NULL) = (unblock_until IS NULL))),
+  constraint site_plans_unblock_limit_check CHECK (((unblock_limit >= 0) AND (unblock_limit <= '1000000000000'::bigint)))
 );
 
 create table site_usage_monthly (
@@ -228,6 +342,7 @@ create table sites (
   next_key_version smallint,
   next_key_month text,
   created_at timestamp with time zone not null default clock_timestamp(),
+  synthetic boolean not null default false,
   constraint sites_check CHECK (((next_key_version IS NULL) = (next_key_month IS NULL))),
   constraint sites_key_version_check CHECK ((key_version = ANY (ARRAY[1, 2]))),
   constraint sites_name_check CHECK (((length(btrim(name)) >= 1) AND (length(btrim(name)) <= 200))),
@@ -261,6 +376,8 @@ create table ingest_idempotency_p7 partition of ingest_idempotency FOR VALUES WI
 
 -- Indexes
 
+CREATE INDEX adjustment_proposals_by_site ON public.adjustment_proposals USING btree (site_id, created_at);
+
 CREATE INDEX audit_log_by_site ON public.audit_log USING btree (site_id, id);
 
 CREATE INDEX billing_reconciliation_due ON public.billing_reconciliation_jobs USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['QUEUED'::text, 'FAILED'::text, 'PROCESSING'::text]));
@@ -282,6 +399,8 @@ CREATE INDEX ingest_order ON ONLY public.ingest_idempotency USING brin (id) WITH
 CREATE INDEX ingest_publish_failures_by_time ON public.ingest_publish_failures USING btree (created_at);
 
 CREATE UNIQUE INDEX ingest_rejected_once ON ONLY public.ingest_idempotency USING btree (site_id, idempotency_key, year_month) WHERE (billing_state = 'REJECTED_QUOTA'::billing_state);
+
+CREATE INDEX ingest_time ON ONLY public.ingest_idempotency USING brin (created_at) WITH (pages_per_range='16', autosummarize='on');
 
 CREATE INDEX site_api_keys_live ON public.site_api_keys USING btree (site_id, created_at) WHERE (revoked_at IS NULL);
 
@@ -318,6 +437,29 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.adjustment_lines(p_site uuid, p_month text, p_max_id bigint)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select utc_text(a.created_at) || ',adjustment:' || a.corrects_month || ':' || a.id || ',0,' || k.kind || ',' || k.delta
+    from invoice_adjustments a cross join lateral (values (1, 'ADJUSTMENT', a.event_delta), (2, 'ADJUSTMENT_OVERAGE', a.overage_delta)) k (n, kind, delta)
+   where a.site_id = p_site and a.year_month = p_month and a.id <= p_max_id and k.delta <> 0 order by a.id, k.n
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.adjustment_row(a invoice_adjustments)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', a.id::text, 'created_at', utc_text(a.created_at), 'year_month', a.year_month, 'corrects_month', a.corrects_month,
+    'event_delta', a.event_delta::text, 'overage_delta', a.overage_delta::text, 'reason', a.reason, 'author', a.author, 'approver', a.approver)
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.append_only()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -326,6 +468,13 @@ AS $function$
 begin
   raise exception '% is append-only', tg_table_name using errcode = 'RK011';
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.archive_line(p_created_at timestamp with time zone, p_key bytea, p_version smallint, p_state billing_state, p_billable boolean, p_id bigint, p_reason billing_reason, p_hash bytea)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN ((((((export_line(p_created_at, p_key, p_version, p_state, p_billable) || ','::text) || p_id) || ','::text) || p_reason) || ','::text) || COALESCE(encode(p_hash, 'hex'::text), ''::text))
 ;
 
 CREATE OR REPLACE FUNCTION public.audit(p_actor text, p_action text, p_resource_type text, p_resource_id text, p_site uuid, p_payload jsonb)
@@ -339,11 +488,58 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.begin_dispute_export(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return month_state(require_capability(p_user, p_platform_admin, p_ref, 'billing:view'), p_month);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.billing_reason_of(p_policy text, p_category text, p_action text)
  RETURNS billing_reason
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE WHEN (p_policy = 'all'::text) THEN 'default_billable'::text WHEN (p_category = 'conversion'::text) THEN 'conversion'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'view'::text)) THEN 'interaction_view'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'scroll_depth'::text)) THEN 'scroll_depth'::text WHEN (p_category = 'system'::text) THEN 'system'::text ELSE 'default_billable'::text END)::billing_reason
+;
+
+CREATE OR REPLACE FUNCTION public.canary_arrived(p_ingest_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select exists (select from events e join sites s on s.id = e.site_id where e.id = ingest_uuid_id(p_ingest_id) and s.synthetic)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.canary_site()
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  created uuid;
+begin
+  insert into sites (public_id, name, origins, synthetic)
+  select 'canary-' || encode(substr(sha256(convert_to(gen_random_uuid()::text, 'UTF8')), 1, 8), 'hex'), 'Canary (synthetic, never billed)', array['https://canary.invalid'], true
+   where pg_try_advisory_xact_lock(hashtextextended('canary', 0)) and not exists (select from sites s where s.synthetic)
+  returning id into created;
+  if created is not null then
+    insert into site_plans (site_id, plan_tier, monthly_limit, billing_policy) values (created, 'canary', 0, 'by_kind');
+  end if;
+  return (select s.public_id from sites s where s.synthetic order by s.created_at limit 1);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.capabilities_of(p_role text)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (p_role = ANY (ARRAY['owner'::text, 'admin'::text])) THEN '{site:write,members:manage,queue:operate,billing:view}'::text[] WHEN (p_role = 'operator'::text) THEN '{queue:operate}'::text[] WHEN (p_role = 'billing'::text) THEN '{billing:view}'::text[] ELSE '{}'::text[] END
 ;
 
 CREATE OR REPLACE FUNCTION public.claim_billing_reconciliation_jobs(p_limit integer, p_lease_s integer DEFAULT 120)
@@ -362,6 +558,24 @@ AS $function$
       order by d.next_attempt_at, d.id limit least(greatest(p_limit, 1), 500) for update skip locked))
   returning j.id, j.site_id, j.year_month, j.attempt_count
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.claim_dispute_export(p_id bigint, p_lease_s integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  e dispute_exports;
+begin
+  update dispute_exports x
+     set status = 'BUILDING', attempt_count = x.attempt_count + 1, rows_done = 0, lease_until = clock_timestamp() + make_interval(secs => p_lease_s), updated_at = clock_timestamp()
+   where x.id = p_id and (x.status in ('QUEUED', 'FAILED') or (x.status = 'BUILDING' and x.lease_until < clock_timestamp()))
+  returning * into e;
+  if not found then return null; end if;
+  return export_row(e) || jsonb_build_object('archive_key', month_state(e.site_id, e.year_month) ->> 'archive_key');
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.create_api_key(p_ref text, p_hash text, p_prefix text, p_rotate boolean, p_actor text)
@@ -411,6 +625,38 @@ begin
     perform set_site_plan(site::text, p_site -> 'plan', p_actor);
   end if;
   return site_row(site);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.decide_adjustment(p_ref text, p_id uuid, p_approve boolean, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+  p    adjustment_proposals;
+begin
+  select * into p from adjustment_proposals x where x.id = p_id and x.site_id = site for update;
+  if not found then
+    raise exception 'The site has no such proposal.' using errcode = 'RK018';
+  end if;
+  if p.decision is not null then
+    if p.decision = (case when p_approve then 'approved' else 'rejected' end) and p.decided_by = p_actor then return proposal_row(p); end if;
+    raise exception 'The proposal was % already.', p.decision using errcode = 'RK019';
+  end if;
+  if p_approve and p.author = p_actor then
+    raise exception 'A proposal is approved by somebody other than its author.' using errcode = 'RK020';
+  end if;
+  update adjustment_proposals set decision = case when p_approve then 'approved' else 'rejected' end, decided_by = p_actor, decided_at = clock_timestamp()
+   where id = p_id returning * into p;
+  if p_approve then
+    perform adjust_invoice(site::text, proposal_row(p) || jsonb_build_object('key', p.id::text), p.author, p_actor);
+  else
+    perform audit(p_actor, 'invoice_adjust_reject', 'invoice', site || ':' || p.corrects_month, site, proposal_row(p));
+  end if;
+  return proposal_row(p);
 end $function$
 ;
 
@@ -470,6 +716,117 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.erase_payloads(p_user uuid, p_platform_admin boolean, p_ref text, p_selector jsonb, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'site:write');
+begin
+  return erase_site_payloads(site, p_selector, p_limit, p_user::text);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.erase_site_payloads(p_site uuid, p_selector jsonb, p_limit integer, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  only_id  bigint := ingest_uuid_id((p_selector ->> 'ingest_id')::uuid);
+  most     integer := least(greatest(p_limit, 1), 10000);
+  erased   bigint;
+  waiting  bigint;
+begin
+  update events e set payload = '{"erased": true}', client_ip = null, user_agent = null, request_id = null
+   where e.id = any (array(
+     select x.id from events x
+      where x.site_id = p_site and x.payload <> '{"erased": true}' and (only_id is null or x.id = only_id)
+        and (p_selector ->> 'sid' is null or x.payload ->> 'sid' = p_selector ->> 'sid')
+        and (p_selector ->> 'fp' is null or x.payload #>> '{meta,fp}' = p_selector ->> 'fp')
+      order by x.id limit most));
+  get diagnostics erased = row_count;
+  update ingest_fallback_buffer o set payload = '{"erased": true}', client_ip = null, user_agent = null, request_id = null
+   where o.site_id = p_site and o.payload <> '{"erased": true}' and (only_id is null or o.id = only_id)
+     and (p_selector ->> 'sid' is null or o.payload ->> 'sid' = p_selector ->> 'sid')
+     and (p_selector ->> 'fp' is null or o.payload #>> '{meta,fp}' = p_selector ->> 'fp');
+  get diagnostics waiting = row_count;
+  perform audit(p_actor, 'payload_erase', 'events', encode(sha256(convert_to(p_selector::text, 'UTF8')), 'hex'), p_site,
+                jsonb_build_object('erased', (erased + waiting)::text));
+  return jsonb_build_object('erased', (erased + waiting)::text, 'done', erased < most);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.expire_events(p_days integer, p_limit integer, p_dry_run boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  affected bigint;
+  cutoff   timestamptz := clock_timestamp() - make_interval(days => greatest(p_days, 1));
+begin
+  if p_dry_run then
+    return (select count(*) from events e where e.received_at < cutoff
+             and exists (select from invoice_snapshot i where i.site_id = e.site_id and i.year_month = utc_year_month(e.received_at)));
+  end if;
+  delete from events e where e.id = any (array(
+    select x.id from events x where x.received_at < cutoff
+       and exists (select from invoice_snapshot i where i.site_id = x.site_id and i.year_month = utc_year_month(x.received_at))
+     order by x.id limit least(greatest(p_limit, 1), 10000)));
+  get diagnostics affected = row_count;
+  return affected;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.expire_personal_data(p_days integer, p_limit integer, p_dry_run boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  upto     bigint;
+  affected bigint;
+  mark     bigint;
+  cutoff   timestamptz := clock_timestamp() - make_interval(days => greatest(p_days, 1));
+begin
+  select m.last_id into mark from retention_marks m where m.kind = 'personal_data';
+  if p_dry_run then
+    return (select count(*) from events e where e.id > mark and e.received_at < cutoff and (e.client_ip is not null or e.user_agent is not null));
+  end if;
+  select max(x.id) into upto from (select e.id from events e where e.id > mark and e.received_at < cutoff order by e.id limit least(greatest(p_limit, 1), 10000)) x;
+  if upto is null then return 0; end if;
+  update events e set client_ip = null, user_agent = null
+   where e.id > mark and e.id <= upto and e.received_at < cutoff;
+  get diagnostics affected = row_count;
+  update retention_marks set last_id = upto, updated_at = clock_timestamp() where kind = 'personal_data';
+  return affected;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.export_line(p_created_at timestamp with time zone, p_key bytea, p_version smallint, p_state billing_state, p_billable boolean)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN ((((((((utc_text(p_created_at) || ','::text) || ingest_key_text(p_key)) || ','::text) || p_version) || ','::text) || p_state) || ','::text) || p_billable)
+;
+
+CREATE OR REPLACE FUNCTION public.export_row(e dispute_exports)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('export_id', e.id::text, 'site_id', e.site_id, 'year_month', e.year_month, 'status', e.status, 'row_count', e.row_count::text,
+    'rows_done', e.rows_done::text, 'max_id', e.max_id::text, 'max_adjustment_id', e.max_adjustment_id::text, 'object_key', e.object_key,
+    'export_hash', e.export_hash, 'bytes', e.bytes::text, 'attempt', e.attempt_count, 'last_error', e.last_error, 'created_at', utc_text(e.created_at))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.find_site(p_ref text)
  RETURNS uuid
  LANGUAGE sql
@@ -480,6 +837,25 @@ AS $function$
    where id = case when replace(p_ref, '-', '') ~ '^[0-9a-fA-F]{32}$' then replace(p_ref, '-', '')::uuid end or public_id = p_ref
    order by (public_id = p_ref) limit 1
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.finish_dispute_export(p_id bigint, p_attempt integer, p_object_key text, p_export_hash text, p_bytes bigint, p_error text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  now_status text;
+begin
+  update dispute_exports x
+     set status = case when p_error is null then 'READY' when x.attempt_count >= 3 then 'DEAD' else 'FAILED' end,
+         object_key = p_object_key, export_hash = p_export_hash, bytes = p_bytes, last_error = left(p_error, 1000),
+         rows_done = case when p_error is null then x.row_count else x.rows_done end, lease_until = null, updated_at = clock_timestamp()
+   where x.id = p_id and x.status = 'BUILDING' and x.attempt_count = p_attempt
+  returning x.status into now_status;
+  return coalesce(now_status, 'LOST');
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.finish_reconciliation(p_job bigint, p_attempt integer, p_error text, p_drift_pct numeric, p_result jsonb)
@@ -512,6 +888,7 @@ AS $function$
 begin
   perform require_ended_month(p_month);
   perform lock_site(p_site);
+  insert into invoice_barriers (site_id, year_month) values (p_site, p_month) on conflict do nothing;
   return true;
 end $function$
 ;
@@ -530,6 +907,9 @@ declare
   fresh   boolean;
 begin
   perform require_ended_month(p_month);
+  if not exists (select from invoice_barriers b where b.site_id = p_site and b.year_month = p_month) then
+    raise exception 'The month % is not closed yet: the barrier comes first.', p_month using errcode = 'RK012';
+  end if;
   select count(*), count(*) filter (where l.billing_state = 'OVERAGE') into events, overage
     from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month and l.billable;
   select u.event_count into usage from site_usage_monthly u where u.site_id = p_site and u.year_month = p_month;
@@ -561,6 +941,20 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.heartbeats()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_agg(jsonb_build_object('job', h.job, 'interval_s', h.interval_s, 'last_ok_at', utc_text(h.last_ok_at), 'last_failed_at', utc_text(h.last_failed_at),
+           'runs_ok', h.runs_ok::text, 'runs_failed', h.runs_failed::text,
+           -- a ledger that was away or asleep could not hear the heart: it gets two intervals from its own start
+           'missed', greatest(h.last_ok_at, h.installed_at, pg_postmaster_start_time()) + 2 * make_interval(secs => h.interval_s) < clock_timestamp()) order by h.job)
+    from job_heartbeats h
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.ingest(p_site uuid, p_batch uuid, p_events jsonb, p_request_id text DEFAULT NULL::text, p_client_ip text DEFAULT NULL::text, p_user_agent text DEFAULT NULL::text, OUT used bigint, OUT quota bigint, OUT remaining bigint, OUT month text, OUT as_of bigint, OUT admitted bigint, OUT retry_after_s bigint, OUT results jsonb)
  RETURNS record
  LANGUAGE plpgsql
@@ -571,14 +965,15 @@ CREATE OR REPLACE FUNCTION public.ingest(p_site uuid, p_batch uuid, p_events jso
  SET lock_timeout TO '3s'
 AS $function$
 declare
-  now_at   timestamptz;
-  cap      bigint;
-  soft     boolean;
-  policy   text;
-  enforced boolean;
-  frozen   boolean;
-  billed   bigint;
-  overage  bigint;
+  now_at     timestamptz;
+  cap        bigint;
+  soft       boolean;
+  multiplier numeric;
+  policy     text;
+  enforced   boolean;
+  frozen     boolean;
+  billed     bigint;
+  overage    bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'ingest needs the isolation level read committed.' using errcode = 'RK001';
@@ -591,10 +986,12 @@ begin
   now_at := clock_timestamp(); -- after the lock, so that order of quota, commit and time agree
   loop
     month := utc_year_month(now_at);
-    select p.monthly_limit, p.soft_limit_enabled, floor(p.monthly_limit * p.hard_cap_multiplier), coalesce(p.billing_policy, 'all'),
+    select case when p.unblock_until > now_at then greatest(p.monthly_limit, p.unblock_limit) else p.monthly_limit end,
+           p.soft_limit_enabled or coalesce(p.unblock_until > now_at, false), p.hard_cap_multiplier, coalesce(p.billing_policy, 'all'),
            s.billing_enforcement, u.event_count,
-           exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = month)
-      into quota, soft, cap, policy, enforced, used, frozen
+           exists (select from invoice_barriers b where b.site_id = p_site and b.year_month = month)
+             or exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = month)
+      into quota, soft, multiplier, policy, enforced, used, frozen
       from sites s
       left join site_plans p on p.site_id = s.id
       left join site_usage_monthly u on u.site_id = s.id and u.year_month = month
@@ -606,9 +1003,9 @@ begin
     now_at := month_start(month) + interval '1 month'; -- the clock went back over a freeze: the event belongs to the next month
   end loop;
   if quota is null then
-    select d.monthly_limit, d.soft_limit_enabled, floor(d.monthly_limit * d.hard_cap_multiplier) into quota, soft, cap from default_plan() d;
+    select d.monthly_limit, d.soft_limit_enabled, d.hard_cap_multiplier into quota, soft, multiplier from default_plan() d;
   end if;
-  if not soft then cap := quota; end if;
+  cap := case when soft then floor(quota * multiplier) else quota end;
   if not enforced then cap := 9223372036854775807; end if; -- recorded as OVERAGE, never refused
   if used is null then
     insert into site_usage_monthly (site_id, year_month) values (p_site, month);
@@ -814,6 +1211,126 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.kernel_metrics()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object(
+    'allowed', (select coalesce(sum(u.event_count), 0)::text from site_usage_monthly u),
+    'overage', (select coalesce(sum(u.overage_count), 0)::text from site_usage_monthly u),
+    'publish_failures', (select count(*)::text from ingest_publish_failures),
+    'conflicts', (select count(*)::text from ingest_conflicts),
+    'reconciliation_ok', (select h.runs_ok::text from job_heartbeats h where h.job = 'reconcile'),
+    'reconciliation_failed', (select h.runs_failed::text from job_heartbeats h where h.job = 'reconcile'),
+    'drift_sites_last1h', reconciliation_summary() -> 'drift_sites_last1h',
+    'jobs', heartbeats(),
+    'outbox_waiting', (select count(*)::text from ingest_fallback_buffer o where o.status <> 'FAILED'),
+    'outbox_failed', (select count(*)::text from ingest_fallback_buffer o where o.status = 'FAILED'),
+    'invoices_frozen', (select count(*)::text from invoice_snapshot),
+    'sites', (select count(*)::text from sites s where s.status = 'active' and not s.synthetic))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_days(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('day', d.day, 'rows', d.row_count::text, 'billable', d.billable::text, 'overage', d.overage::text,
+                                               'hash', encode(d.hash, 'hex')) order by d.day), '[]')
+    from (select left(utc_text(l.created_at), 10) as day, count(*) row_count, count(*) filter (where l.billable) billable,
+                 count(*) filter (where l.billable and l.billing_state = 'OVERAGE') overage,
+                 sha256(string_agg(sha256(convert_to(archive_line(l.created_at, l.idempotency_key, l.idempotency_version, l.billing_state, l.billable,
+                                                                  l.id, l.billing_reason, l.payload_hash), 'UTF8')), '' order by l.created_at, l.id)) hash
+            from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month group by 1) d
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_delete_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if coalesce(current_setting('app.purge', true), '') = '' then
+    raise exception '% is append-only', tg_table_name using errcode = 'RK011';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_page(p_site uuid, p_month text, p_after_at timestamp with time zone, p_after_id bigint, p_max_id bigint, p_limit integer, p_window_ms bigint, p_whole boolean)
+ RETURNS TABLE(chunk text, row_count integer, last_at text, last_id bigint, window_ms bigint, done boolean)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET enable_indexscan TO 'off'
+AS $function$ -- only the bitmap of ingest_time reads a window without the rest of the month
+declare
+  month_end timestamptz := month_start(p_month) + interval '1 month';
+  from_at   timestamptz := coalesce(p_after_at, month_start(p_month));
+  to_at     timestamptz;
+  width     interval := make_interval(secs => greatest(p_window_ms, 1) / 1000.0);
+  lines     text[];
+  at_last   timestamptz;
+  id_last   bigint;
+  width_ms  bigint;
+  per_chunk integer := case when p_whole then 250 else 500 end; -- 64 KB is the most that a row of the Data API may hold
+begin
+  loop
+    to_at := least(from_at + width, month_end);
+    with page as materialized (
+      select l.created_at, l.id,
+             case when p_whole then archive_line(l.created_at, l.idempotency_key, l.idempotency_version, l.billing_state, l.billable, l.id, l.billing_reason, l.payload_hash)
+                  else export_line(l.created_at, l.idempotency_key, l.idempotency_version, l.billing_state, l.billable) end line
+        from ingest_idempotency l
+       where l.site_id = p_site and l.created_at >= from_at and l.created_at < to_at and l.id <= p_max_id
+         and (p_after_at is null or (l.created_at, l.id) > (p_after_at, p_after_id))
+       order by l.created_at, l.id limit p_limit)
+    select array_agg(p.line order by p.created_at, p.id), (array_agg(p.created_at order by p.created_at desc, p.id desc))[1],
+           (array_agg(p.id order by p.created_at desc, p.id desc))[1] into lines, at_last, id_last from page p;
+    exit when coalesce(cardinality(lines), 0) >= p_limit or to_at >= month_end;
+    width := width * 4; -- a quiet time: look further
+  end loop;
+  width_ms := greatest(1, least((extract(epoch from case when cardinality(lines) >= p_limit then (at_last - from_at) * 2 else width end) * 1000)::bigint, 2678400000));
+  return query
+    select array_to_string(lines[n:n + per_chunk - 1], E'\n'), least(per_chunk, cardinality(lines) - n + 1), utc_text(at_last), id_last, width_ms, cardinality(lines) < p_limit
+      from generate_series(1, coalesce(cardinality(lines), 0), per_chunk) n;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_purge_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from (select distinct r.site_id, r.year_month from removed r) d
+              where d.site_id || ':' || d.year_month <> current_setting('app.purge', true)
+                 or not exists (select from ledger_archives a where a.site_id = d.site_id and a.year_month = d.year_month)) then
+    raise exception 'Only rows of an archived month may leave the ledger.' using errcode = 'RK016';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_adjustments(p_ref text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  return query select proposal_row(p) from adjustment_proposals p where p.site_id = site order by p.created_at desc limit 200;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.list_api_keys(p_ref text)
  RETURNS TABLE(key jsonb)
  LANGUAGE sql
@@ -849,6 +1366,40 @@ CREATE OR REPLACE FUNCTION public.month_start(text)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN ((make_date(("left"($1, 4))::integer, ("right"($1, 2))::integer, 1))::timestamp without time zone AT TIME ZONE 'UTC'::text)
+;
+
+CREATE OR REPLACE FUNCTION public.month_state(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('site_id', p_site, 'public_id', s.public_id, 'year_month', p_month,
+    'row_count', coalesce(a.row_count, g.row_count)::text, 'max_id', coalesce(a.max_id, g.max_id, 0)::text,
+    'max_adjustment_id', coalesce((select max(x.id) from invoice_adjustments x where x.site_id = p_site and x.year_month = p_month), 0)::text,
+    'snapshot_hash', (select i.snapshot_hash from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month),
+    'archive_key', case when a.row_count > g.row_count then a.object_key end)
+    from sites s
+    cross join (select count(*) row_count, max(l.id) max_id from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month) g
+    left join ledger_archives a on a.site_id = s.id and a.year_month = p_month
+   where s.id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.months_to_purge(p_window_days integer, p_after_site uuid, p_after_month text, p_limit integer)
+ RETURNS TABLE(site_id uuid, year_month text, archived boolean)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select i.site_id, i.year_month, exists (select from ledger_archives a where a.site_id = i.site_id and a.year_month = i.year_month)
+    from invoice_snapshot i join invoice_seals s using (site_id, year_month)
+   where month_start(i.year_month) + interval '1 month' + make_interval(days => greatest(p_window_days, 90)) <= clock_timestamp()
+     and i.generated_at <= clock_timestamp() - interval '1 month'
+     and not exists (select from ledger_purges p where p.site_id = i.site_id and p.year_month = i.year_month)
+     and (p_after_site is null or (i.site_id, i.year_month) > (p_after_site, p_after_month))
+   order by i.site_id, i.year_month limit least(greatest(p_limit, 1), 1000)
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.move_rows(p_ids bigint[], OUT moved bigint, OUT bad jsonb)
@@ -907,6 +1458,174 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.my_sites(p_user uuid, p_platform_admin boolean, p_after timestamp with time zone, p_after_id uuid, p_limit integer)
+ RETURNS TABLE(site jsonb, cursor text)
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform sign_in(p_user, p_platform_admin);
+  return query
+    select jsonb_build_object('id', s.id, 'public_id', s.public_id, 'name', s.name, 'status', s.status, 'created_at', utc_text(s.created_at),
+                              'role', r.role, 'capabilities', capabilities_of(r.role)),
+           utc_text(s.created_at) || ' ' || s.id
+      from sites s, lateral (select site_role(s.id) role) r
+     where p_after is null or (s.created_at, s.id) > (p_after, p_after_id)
+     order by s.created_at, s.id limit least(greatest(p_limit, 1), 200) + 1;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_in_force(p_site uuid, p_at timestamp with time zone, OUT quota bigint, OUT soft boolean, OUT multiplier numeric, OUT policy text)
+ RETURNS record
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select case when p.unblock_until > p_at then greatest(p.monthly_limit, p.unblock_limit) else coalesce(p.monthly_limit, d.monthly_limit) end,
+         coalesce(p.unblock_until > p_at, false) or coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
+         coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier), coalesce(p.billing_policy, 'all')
+    from default_plan() d left join site_plans p on p.site_id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.progress_dispute_export(p_id bigint, p_attempt integer, p_rows_done bigint, p_lease_s integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  update dispute_exports x set rows_done = p_rows_done, lease_until = clock_timestamp() + make_interval(secs => p_lease_s), updated_at = clock_timestamp()
+   where x.id = p_id and x.status = 'BUILDING' and x.attempt_count = p_attempt;
+  return found;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.proposal_row(p adjustment_proposals)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', p.id, 'site_id', p.site_id, 'corrects_month', p.corrects_month, 'event_delta', p.event_delta::text,
+    'overage_delta', p.overage_delta::text, 'reason', p.reason, 'author', p.author, 'created_at', utc_text(p.created_at),
+    'decision', p.decision, 'decided_by', p.decided_by, 'decided_at', utc_text(p.decided_at))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.propose_adjustment(p_ref text, p_adjustment jsonb, p_author text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+  p    adjustment_proposals;
+begin
+  if not exists (select from invoice_snapshot i where i.site_id = site and i.year_month = p_adjustment ->> 'corrects_month') then
+    raise exception 'The month % of this site is not frozen: its ledger is still open.', p_adjustment ->> 'corrects_month' using errcode = 'RK013';
+  end if;
+  insert into adjustment_proposals (site_id, corrects_month, event_delta, overage_delta, reason, author)
+  values (site, p_adjustment ->> 'corrects_month', (p_adjustment ->> 'event_delta')::bigint, coalesce((p_adjustment ->> 'overage_delta')::bigint, 0),
+          p_adjustment ->> 'reason', p_author) returning * into p;
+  perform audit(p_author, 'invoice_adjust_propose', 'invoice', site || ':' || p.corrects_month, site, proposal_row(p));
+  return proposal_row(p);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.purge_ledger(p_site uuid, p_month text, p_window_days integer, p_limit integer, p_dry_run boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '10s'
+AS $function$
+declare
+  affected bigint;
+begin
+  perform require_purgeable(p_site, p_month, p_window_days);
+  if p_dry_run then
+    return (select count(*) from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month);
+  end if;
+  perform lock_site(p_site);
+  perform set_config('app.purge', p_site || ':' || p_month, true);
+  delete from ingest_idempotency l -- one site lies in one partition, so a ctid is unique
+   where l.site_id = p_site and l.ctid = any (array(
+     select r.ctid from ingest_idempotency r where r.site_id = p_site and r.year_month = p_month limit least(greatest(p_limit, 1), 10000)));
+  get diagnostics affected = row_count;
+  perform set_config('app.purge', '', true);
+  if affected = 0 then
+    insert into ledger_purges (site_id, year_month) values (p_site, p_month) on conflict do nothing;
+    perform audit('cron', 'ledger_purge', 'ledger', p_site || ':' || p_month, p_site, '{}');
+  end if;
+  return affected;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_dispute_export(p_site uuid, p_month text, p_id bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  e dispute_exports;
+begin
+  select * into e from dispute_exports x where x.id = p_id and x.site_id = p_site and x.year_month = p_month;
+  if not found then raise exception 'The site has no such export.' using errcode = 'RK017'; end if;
+  return export_row(e);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_invoice_proof(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return verify_invoice(require_capability(p_user, p_platform_admin, p_ref, 'billing:view'), p_month);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_invoices(p_user uuid, p_platform_admin boolean, p_ref text, p_before text, p_limit integer)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'billing:view');
+begin
+  return query
+    select jsonb_build_object('site_id', i.site_id, 'year_month', i.year_month, 'event_count', i.event_count::text, 'overage_count', i.overage_count::text,
+             'snapshot_hash', i.snapshot_hash, 'hash_version', i.hash_version, 'commit_sha', i.commit_sha,
+             'frozen_at', utc_text(i.generated_at), 'generated_by', i.generated_by,
+             'adjustments', (select coalesce(jsonb_agg(adjustment_row(a) order by a.id), '[]') from invoice_adjustments a
+                              where a.site_id = i.site_id and a.year_month = i.year_month),
+             'corrected_by', (select coalesce(jsonb_agg(adjustment_row(a) order by a.id), '[]') from invoice_adjustments a
+                               where a.site_id = i.site_id and a.corrects_month = i.year_month))
+      from invoice_snapshot i
+     where i.site_id = site and (p_before is null or i.year_month < p_before)
+     order by i.year_month desc limit least(greatest(p_limit, 1), 120) + 1;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_jobs(p_user uuid, p_platform_admin boolean, p_ref text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'queue:operate');
+begin
+  return query
+    select jsonb_build_object('id', j.id::text, 'year_month', j.year_month, 'status', j.status, 'attempt_count', j.attempt_count,
+             'last_error', j.last_error, 'last_drift_pct', j.last_drift_pct, 'last_result', j.last_result,
+             'next_attempt_at', utc_text(j.next_attempt_at), 'updated_at', utc_text(j.updated_at))
+      from billing_reconciliation_jobs j where j.site_id = site order by j.year_month desc limit 120;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.read_receipt(p_user uuid, p_platform_admin boolean, p_ref text, p_ingest_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -951,6 +1670,36 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_site_plan(p_user uuid, p_platform_admin boolean, p_ref text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return site_plan(require_capability(p_user, p_platform_admin, p_ref, 'billing:view'));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_site_quota(p_user uuid, p_platform_admin boolean, p_ref text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return site_quota(require_capability(p_user, p_platform_admin, p_ref, null));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_site_usage(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return site_usage(require_capability(p_user, p_platform_admin, p_ref, 'billing:view')::text, p_month);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.reconcile_site(p_site uuid, p_month text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -963,6 +1712,7 @@ begin
   if exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month) then
     return jsonb_build_object('skipped', 'frozen');
   end if;
+  perform pg_advisory_xact_lock(hashtextextended('reconcile:' || p_site || ':' || p_month, 0)); -- two at once would both add the delta
   insert into site_usage_monthly (site_id, year_month) values (p_site, p_month) on conflict do nothing;
   with ledger as (
     select count(*) filter (where l.billable) billable, count(*) filter (where l.billable and l.billing_state = 'OVERAGE') overage
@@ -1008,6 +1758,59 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.record_archive(p_site uuid, p_month text, p_window_days integer, p_archive jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  seal invoice_seals;
+begin
+  perform require_purgeable(p_site, p_month, p_window_days);
+  select * into strict seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  if seal.row_count <> (p_archive ->> 'row_count')::bigint or seal.ledger_hash <> p_archive ->> 'ledger_hash' then
+    raise exception 'The archive of % does not match its seal.', p_month using errcode = 'RK016';
+  end if;
+  insert into ledger_archives (site_id, year_month, object_key, row_count, billable, overage, max_id, ledger_hash, content_sha256, object_sha256, bytes)
+  select p_site, p_month, a.object_key, a.row_count, a.billable, a.overage, a.max_id, a.ledger_hash, a.content_sha256, a.object_sha256, a.bytes
+    from jsonb_to_record(p_archive) a (object_key text, row_count bigint, billable bigint, overage bigint, max_id bigint, ledger_hash text, content_sha256 text, object_sha256 text, bytes bigint)
+  on conflict (site_id, year_month) do nothing;
+  if found then
+    perform audit('cron', 'ledger_archive', 'ledger', p_site || ':' || p_month, p_site, p_archive);
+  end if;
+  return found;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.record_dispute_export(p_user uuid, p_site uuid, p_month text, p_rows bigint, p_export_hash text, p_request_id text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform audit(p_user::text, 'dispute_export', 'dispute_export', p_site || ':' || p_month, p_site,
+                jsonb_build_object('row_count', p_rows::text, 'export_hash', p_export_hash, 'request_id', p_request_id));
+  return true;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.record_heartbeat(p_job text, p_ok boolean, p_result jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  update job_heartbeats h
+     set last_ok_at = case when p_ok then clock_timestamp() else h.last_ok_at end, last_failed_at = case when p_ok then h.last_failed_at else clock_timestamp() end,
+         runs_ok = h.runs_ok + p_ok::integer, runs_failed = h.runs_failed + (not p_ok)::integer, last_result = p_result
+   where h.job = p_job;
+  return found;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.record_publish_failure(p_batch uuid, p_site_public_id text, p_message text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1042,6 +1845,50 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.request_dispute_export(p_state jsonb, p_by text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  e dispute_exports;
+begin
+  insert into dispute_exports as x (site_id, year_month, max_id, max_adjustment_id, row_count, requested_by)
+  values ((p_state ->> 'site_id')::uuid, p_state ->> 'year_month', (p_state ->> 'max_id')::bigint, (p_state ->> 'max_adjustment_id')::bigint,
+          (p_state ->> 'row_count')::bigint, p_by)
+  on conflict (site_id, year_month, max_id, max_adjustment_id) do update -- objects are kept for seven days
+    set status = 'QUEUED', attempt_count = 0, rows_done = 0, updated_at = clock_timestamp()
+    where x.status in ('FAILED', 'DEAD') or (x.status = 'READY' and x.updated_at < clock_timestamp() - interval '6 days');
+  select * into strict e from dispute_exports x
+   where x.site_id = (p_state ->> 'site_id')::uuid and x.year_month = p_state ->> 'year_month'
+     and x.max_id = (p_state ->> 'max_id')::bigint and x.max_adjustment_id = (p_state ->> 'max_adjustment_id')::bigint;
+  return export_row(e);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.require_capability(p_user uuid, p_platform_admin boolean, p_ref text, p_capability text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid;
+  role text;
+begin
+  perform sign_in(p_user, p_platform_admin);
+  site := find_site(p_ref);
+  role := site_role(site);
+  if site is null or role is null then
+    raise exception 'You have no access to this site.' using errcode = 'RK014'; -- the same for a site that does not exist
+  end if;
+  if p_capability is not null and p_capability <> all (capabilities_of(role)) then
+    raise exception 'Your role at this site (%) lacks %.', role, p_capability using errcode = 'RK014';
+  end if;
+  return site;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.require_ended_month(p_month text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1052,6 +1899,23 @@ begin
     raise exception 'The month % is still open.', p_month using errcode = 'RK012';
   end if;
   return true;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.require_purgeable(p_site uuid, p_month text, p_window_days integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if not exists (select from invoice_snapshot i join invoice_seals s using (site_id, year_month)
+                  where i.site_id = p_site and i.year_month = p_month and i.generated_at <= clock_timestamp() - interval '1 month') then
+    raise exception 'The month % is not frozen, or was frozen less than a month ago.', p_month using errcode = 'RK016';
+  end if;
+  if month_start(p_month) + interval '1 month' + make_interval(days => greatest(p_window_days, 90)) > clock_timestamp() then
+    raise exception 'The dispute window of the month % is still open.', p_month using errcode = 'RK016';
+  end if;
 end $function$
 ;
 
@@ -1097,6 +1961,77 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.seal_hash(p_days jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select encode(sha256(convert_to(coalesce(string_agg(concat_ws('|', d ->> 'day', d ->> 'rows', d ->> 'billable', d ->> 'overage', d ->> 'hash'), E'\n' order by n), ''), 'UTF8')), 'hex')
+    from jsonb_array_elements(p_days) with ordinality e (d, n)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.seal_invoice(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  seal invoice_seals;
+  days jsonb;
+begin
+  if not exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month) then
+    raise exception 'The month % of this site is not frozen.', p_month using errcode = 'RK013';
+  end if;
+  select * into seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  if not found then
+    days := ledger_days(p_site, p_month);
+    insert into invoice_seals (site_id, year_month, row_count, ledger_hash, days)
+    values (p_site, p_month, (select coalesce(sum((d ->> 'rows')::bigint), 0) from jsonb_array_elements(days) d), seal_hash(days), days)
+    on conflict (site_id, year_month) do nothing;
+    select * into strict seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  end if;
+  return jsonb_build_object('row_count', seal.row_count::text, 'ledger_hash', seal.ledger_hash);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.secure_table(p_table regclass, p_members_read boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  execute format('alter table %s enable row level security', p_table);
+  execute format('alter table %s force row level security', p_table);
+  execute format('revoke all on %s from public', p_table);
+  execute format('create policy owner_all on %s to current_user using (true) with check (true)', p_table);
+  execute format('create policy service_role_all on %s to service_role using (true) with check (true)', p_table);
+  execute format('grant select on %s to service_role', p_table);
+  if p_members_read then
+    execute format('create policy member_reads on %s for select to authenticated using (site_id in (select my_site_ids()))', p_table);
+    execute format('grant select on %s to authenticated', p_table);
+  end if;
+  return p_members_read;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.set_enforcement(p_ref text, p_enforced boolean, p_reason text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  update sites set billing_enforcement = p_enforced where id = site;
+  perform audit(p_actor, 'billing_enforcement', 'site', site::text, site, jsonb_build_object('enforced', p_enforced, 'reason', p_reason));
+  return site_plan(site);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.set_role_verifier(p_role name, p_verifier text)
  RETURNS name
  LANGUAGE plpgsql
@@ -1111,6 +2046,26 @@ begin
   end if;
   execute format('alter role %I password %L', p_role, p_verifier);
   return p_role;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.set_site_member(p_ref text, p_user uuid, p_role text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  if p_role is null then
+    delete from site_members m where m.site_id = site and m.user_id = p_user;
+  else
+    insert into site_members (site_id, user_id, role) values (site, p_user, p_role)
+    on conflict (site_id, user_id) do update set role = excluded.role;
+  end if;
+  perform audit(p_actor, 'site_member', 'site', site::text, site, jsonb_build_object('user_id', p_user, 'role', p_role));
+  return jsonb_build_object('site_id', site, 'user_id', p_user, 'role', p_role);
 end $function$
 ;
 
@@ -1180,6 +2135,52 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.site_plan(p_site uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('plan_tier', coalesce(p.plan_tier, 'default'), 'monthly_limit', coalesce(p.monthly_limit, d.monthly_limit)::text,
+    'soft_limit_enabled', coalesce(p.soft_limit_enabled, d.soft_limit_enabled), 'hard_cap_multiplier', coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier)::text,
+    'billing_policy', coalesce(p.billing_policy, 'all'), 'billing_enforcement', s.billing_enforcement,
+    'unblock', case when p.unblock_until > clock_timestamp()
+                    then jsonb_build_object('monthly_limit', greatest(p.monthly_limit, p.unblock_limit)::text, 'until', utc_text(p.unblock_until)) end)
+    from sites s cross join default_plan() d left join site_plans p on p.site_id = s.id where s.id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.site_quota(p_site uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('site_id', p_site, 'year_month', m.month, 'used', q.used::text, 'limit', q.quota::text, 'cap', q.cap::text,
+    'remaining', greatest(q.quota - q.used, 0)::text, 'remaining_to_cap', greatest(q.cap - q.used, 0)::text,
+    'state', case when q.used < q.quota then 'within' when q.cap is null or q.used < q.cap then 'overage' else 'exhausted' end,
+    'enforced', q.enforced, 'resets_at', utc_text(month_start(m.month) + interval '1 month'), 'as_of', utc_text(clock_timestamp()))
+    from (select utc_year_month(clock_timestamp()) as month) m,
+         lateral (select coalesce(u.event_count, 0) used, p.quota, case when s.billing_enforcement then case when p.soft then floor(p.quota * p.multiplier)::bigint else p.quota end end cap,
+                         s.billing_enforcement enforced
+                    from sites s cross join plan_in_force(s.id, clock_timestamp()) p
+                    left join site_usage_monthly u on u.site_id = s.id and u.year_month = m.month where s.id = p_site) q
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.site_role(p_site uuid)
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select case when current_setting('app.platform_admin', true) = 'true'
+                or exists (select from profiles p where p.id = signed_in_user() and p.role = 'admin') then 'admin'
+              when exists (select from sites s where s.id = p_site and s.user_id = signed_in_user()) then 'owner'
+              else (select m.role from site_members m where m.site_id = p_site and m.user_id = signed_in_user()) end
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.site_row(p_site uuid)
  RETURNS jsonb
  LANGUAGE sql
@@ -1232,10 +2233,32 @@ CREATE OR REPLACE FUNCTION public.sites_to_freeze(p_month text, p_after uuid, p_
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
   select s.id from sites s
+    left join invoice_snapshot i on i.site_id = s.id and i.year_month = p_month
    where s.created_at < month_start(p_month) + interval '1 month' and (p_after is null or s.id > p_after)
-     and not exists (select from invoice_snapshot i where i.site_id = s.id and i.year_month = p_month)
+     and (i.site_id is null or i.hash_version > 0 and not exists (select from invoice_seals x where x.site_id = s.id and x.year_month = p_month))
    order by s.id limit least(greatest(p_limit, 1), 1000)
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.unblock_plan(p_ref text, p_limit bigint, p_until timestamp with time zone, p_reason text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  if p_until is not null and (p_until <= clock_timestamp() or p_until > clock_timestamp() + interval '31 days') then
+    raise exception 'An unblock ends in the future and within 31 days.' using errcode = 'RK015';
+  end if;
+  insert into site_plans (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier)
+  select site, 'default', d.monthly_limit, d.soft_limit_enabled, d.hard_cap_multiplier from default_plan() d on conflict (site_id) do nothing;
+  update site_plans set unblock_limit = case when p_until is not null then p_limit end, unblock_until = p_until where site_id = site;
+  perform audit(p_actor, case when p_until is null then 'plan_unblock_end' else 'plan_unblock' end, 'plan', site::text, site,
+                jsonb_build_object('limit', p_limit::text, 'until', utc_text(p_until), 'reason', p_reason));
+  return site_plan(site);
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.usage_mark(p_site uuid, p_month text)
@@ -1271,64 +2294,151 @@ CREATE OR REPLACE FUNCTION public.verify_invoice(p_site uuid, p_month text)
 AS $function$
 declare
   i       invoice_snapshot;
+  seal    invoice_seals;
+  archive ledger_archives;
+  purged  boolean;
+  days    jsonb;
   events  bigint;
   overage bigint;
+  hash    text;
 begin
   select * into i from invoice_snapshot s where s.site_id = p_site and s.year_month = p_month;
   if not found then
     raise exception 'The month % of this site is not frozen.', p_month using errcode = 'RK013';
   end if;
-  select count(*), count(*) filter (where l.billing_state = 'OVERAGE') into events, overage
-    from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month and l.billable;
-  return jsonb_build_object('site_id', p_site, 'year_month', p_month, 'hash_version', i.hash_version,
+  select * into seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  select * into archive from ledger_archives a where a.site_id = p_site and a.year_month = p_month;
+  purged := archive.site_id is not null and archive.row_count > (select count(*) from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month);
+  if purged then -- its rows are leaving or have left: the archive stands for them
+    events := archive.billable; overage := archive.overage; hash := archive.ledger_hash; days := seal.days;
+  else
+    days := ledger_days(p_site, p_month);
+    select coalesce(sum((d ->> 'billable')::bigint), 0), coalesce(sum((d ->> 'overage')::bigint), 0) into events, overage from jsonb_array_elements(days) d;
+    hash := seal_hash(days);
+  end if;
+  return jsonb_build_object('site_id', p_site, 'year_month', p_month, 'hash_version', i.hash_version, 'frozen_at', utc_text(i.generated_at),
     'event_count', i.event_count::text, 'overage_count', i.overage_count::text, 'snapshot_hash', i.snapshot_hash, 'commit_sha', i.commit_sha,
-    'ledger', jsonb_build_object('event_count', events::text, 'overage_count', overage::text),
+    'ledger', jsonb_build_object('event_count', events::text, 'overage_count', overage::text, 'hash', hash, 'days', days),
+    'seal', case when seal.site_id is not null then jsonb_build_object('sealed_at', utc_text(seal.sealed_at), 'row_count', seal.row_count::text, 'ledger_hash', seal.ledger_hash) end,
+    'archive', case when archive.site_id is not null then jsonb_build_object('archived_at', utc_text(archive.archived_at), 'object_key', archive.object_key,
+                      'content_sha256', archive.content_sha256, 'object_sha256', archive.object_sha256, 'purged', purged) end,
     'hash_ok', i.hash_version = 1 and i.snapshot_hash = invoice_hash(p_site, p_month, i.event_count, i.overage_count, i.commit_sha),
-    'ledger_ok', events = i.event_count and overage = i.overage_count);
+    'ledger_ok', events = i.event_count and overage = i.overage_count,
+    'seal_ok', seal.site_id is not null and seal.ledger_hash = hash and seal.ledger_hash = seal_hash(seal.days),
+    'changed_days', case when seal.site_id is not null and not purged then (
+        select coalesce(jsonb_agg(coalesce(n.d ->> 'day', o.d ->> 'day') order by coalesce(n.d ->> 'day', o.d ->> 'day')), '[]')
+          from jsonb_array_elements(days) n (d) full join jsonb_array_elements(seal.days) o (d) on n.d ->> 'day' = o.d ->> 'day'
+         where n.d is distinct from o.d) end);
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.watchtower_checks()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object(
+    'now', utc_text(clock_timestamp()),
+    'publish_failures_15m', (select count(*)::text from ingest_publish_failures f where f.created_at > clock_timestamp() - interval '15 minutes'),
+    'outbox', (select jsonb_build_object('waiting', (count(*) filter (where o.status <> 'FAILED'))::text, 'failed', (count(*) filter (where o.status = 'FAILED'))::text,
+                 'oldest_s', coalesce(ceil(extract(epoch from clock_timestamp() - min(o.created_at) filter (where o.status <> 'FAILED'))), 0)::text) from ingest_fallback_buffer o),
+    'reconciliation', reconciliation_summary(),
+    'undelivered', (select coalesce(sum((j.last_result ->> 'undelivered')::bigint), 0)::text from billing_reconciliation_jobs j where j.updated_at > clock_timestamp() - interval '2 hours'),
+    'ledgerless', (select coalesce(sum((j.last_result ->> 'ledgerless')::bigint), 0)::text from billing_reconciliation_jobs j where j.updated_at > clock_timestamp() - interval '2 hours'),
+    'unfrozen', (select jsonb_build_object('count', count(*)::text, 'first', min(u.year_month || ' ' || u.site_id)) from site_usage_monthly u
+                  where month_start(u.year_month) + interval '1 month' + interval '6 hours' < clock_timestamp()
+                    and not exists (select from invoice_snapshot i where i.site_id = u.site_id and i.year_month = u.year_month)),
+    'exports', (select jsonb_build_object('dead', count(*)::text) from dispute_exports x where x.status = 'DEAD'),
+    'ingest', (select jsonb_build_object('last_at', utc_text(max(t.at)), 'age_s', ceil(extract(epoch from clock_timestamp() - max(t.at)))::text) from (
+                 (select e.received_at as at from (select * from events order by id desc limit 1000) e join sites s on s.id = e.site_id and not s.synthetic order by e.id desc limit 1)
+                 union all
+                 (select o.created_at from (select * from ingest_fallback_buffer order by id desc limit 1000) o join sites s on s.id = o.site_id and not s.synthetic order by o.id desc limit 1)) t),
+    'heartbeats', heartbeats())
+$function$
 ;
 
 -- Triggers
 
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p0 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p0 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p0 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p0 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p1 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p0 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p1 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p1 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p1 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p2 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p1 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p2 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p2 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p2 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p3 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p2 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p3 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p3 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p3 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p4 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p3 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p4 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p4 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p4 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p5 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p4 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p5 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p5 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p5 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p6 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p5 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p6 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p6 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p6 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p7 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p6 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p7 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p7 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p7 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p7 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
 CREATE TRIGGER invoice_adjustments_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_adjustments FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER invoice_barriers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_barriers FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER invoice_seals_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_seals FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER invoice_snapshot_no_delete BEFORE DELETE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
 
@@ -1336,13 +2446,21 @@ CREATE TRIGGER invoice_snapshot_no_truncate BEFORE TRUNCATE ON public.invoice_sn
 
 CREATE TRIGGER invoice_snapshot_no_update BEFORE UPDATE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
 
+CREATE TRIGGER ledger_archives_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_archives FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ledger_purges_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_purges FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.site_plans FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
 -- Row-level security
 
+alter table adjustment_proposals enable row level security, force row level security;
+
 alter table audit_log enable row level security, force row level security;
 
 alter table billing_reconciliation_jobs enable row level security, force row level security;
+
+alter table dispute_exports enable row level security, force row level security;
 
 alter table events enable row level security, force row level security;
 
@@ -1372,9 +2490,21 @@ alter table ingest_publish_failures enable row level security, force row level s
 
 alter table invoice_adjustments enable row level security, force row level security;
 
+alter table invoice_barriers enable row level security, force row level security;
+
+alter table invoice_seals enable row level security, force row level security;
+
 alter table invoice_snapshot enable row level security, force row level security;
 
+alter table job_heartbeats enable row level security, force row level security;
+
+alter table ledger_archives enable row level security, force row level security;
+
+alter table ledger_purges enable row level security, force row level security;
+
 alter table profiles enable row level security, force row level security;
+
+alter table retention_marks enable row level security, force row level security;
 
 alter table site_api_keys enable row level security, force row level security;
 
@@ -1388,6 +2518,12 @@ alter table sites enable row level security, force row level security;
 
 -- Policies
 
+create policy member_reads on adjustment_proposals for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on adjustment_proposals for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on adjustment_proposals for all to service_role using (true) with check (true);
+
 create policy owner_all on audit_log for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on audit_log for all to service_role using (true) with check (true);
@@ -1397,6 +2533,12 @@ create policy member_reads on billing_reconciliation_jobs for select to authenti
 create policy owner_all on billing_reconciliation_jobs for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on billing_reconciliation_jobs for all to service_role using (true) with check (true);
+
+create policy member_reads on dispute_exports for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on dispute_exports for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on dispute_exports for all to service_role using (true) with check (true);
 
 create policy member_reads on events for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
@@ -1432,15 +2574,47 @@ create policy owner_all on invoice_adjustments for all to kernel_master using (t
 
 create policy service_role_all on invoice_adjustments for all to service_role using (true) with check (true);
 
+create policy member_reads on invoice_barriers for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on invoice_barriers for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on invoice_barriers for all to service_role using (true) with check (true);
+
+create policy member_reads on invoice_seals for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on invoice_seals for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on invoice_seals for all to service_role using (true) with check (true);
+
 create policy member_reads on invoice_snapshot for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
 create policy owner_all on invoice_snapshot for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on invoice_snapshot for all to service_role using (true) with check (true);
 
+create policy owner_all on job_heartbeats for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on job_heartbeats for all to service_role using (true) with check (true);
+
+create policy member_reads on ledger_archives for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on ledger_archives for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on ledger_archives for all to service_role using (true) with check (true);
+
+create policy member_reads on ledger_purges for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on ledger_purges for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on ledger_purges for all to service_role using (true) with check (true);
+
 create policy owner_all on profiles for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on profiles for all to service_role using (true) with check (true);
+
+create policy owner_all on retention_marks for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on retention_marks for all to service_role using (true) with check (true);
 
 create policy owner_all on site_api_keys for all to kernel_master using (true) with check (true);
 
@@ -1474,11 +2648,19 @@ create policy service_role_all on sites for all to service_role using (true) wit
 
 grant insert, select on invoice_snapshot to service_role;
 
+grant select on adjustment_proposals to authenticated;
+
+grant select on adjustment_proposals to service_role;
+
 grant select on audit_log to service_role;
 
 grant select on billing_reconciliation_jobs to authenticated;
 
 grant select on billing_reconciliation_jobs to service_role;
+
+grant select on dispute_exports to authenticated;
+
+grant select on dispute_exports to service_role;
 
 grant select on events to authenticated;
 
@@ -1502,9 +2684,29 @@ grant select on invoice_adjustments to authenticated;
 
 grant select on invoice_adjustments to service_role;
 
+grant select on invoice_barriers to authenticated;
+
+grant select on invoice_barriers to service_role;
+
+grant select on invoice_seals to authenticated;
+
+grant select on invoice_seals to service_role;
+
 grant select on invoice_snapshot to authenticated;
 
+grant select on job_heartbeats to service_role;
+
+grant select on ledger_archives to authenticated;
+
+grant select on ledger_archives to service_role;
+
+grant select on ledger_purges to authenticated;
+
+grant select on ledger_purges to service_role;
+
 grant select on profiles to service_role;
+
+grant select on retention_marks to service_role;
 
 grant select on site_api_keys to service_role;
 
@@ -1528,23 +2730,53 @@ grant select on sites to service_role;
 
 grant execute on function adjust_invoice(text,jsonb,text,text) to kernel_api;
 
+grant execute on function adjustment_lines(uuid,text,bigint) to kernel_api;
+
+grant execute on function adjustment_lines(uuid,text,bigint) to kernel_jobs;
+
+grant execute on function adjustment_row(invoice_adjustments) to kernel_api;
+
+grant execute on function begin_dispute_export(uuid,boolean,text,text) to kernel_api;
+
+grant execute on function canary_arrived(uuid) to kernel_jobs;
+
+grant execute on function canary_site() to kernel_jobs;
+
+grant execute on function capabilities_of(text) to kernel_api;
+
 grant execute on function claim_billing_reconciliation_jobs(integer,integer) to kernel_jobs;
+
+grant execute on function claim_dispute_export(bigint,integer) to kernel_jobs;
 
 grant execute on function create_api_key(text,text,text,boolean,text) to kernel_api;
 
 grant execute on function create_site(jsonb,text) to kernel_api;
 
+grant execute on function decide_adjustment(text,uuid,boolean,text) to kernel_api;
+
 grant execute on function deliver(jsonb) to kernel_deliver;
 
 grant execute on function enqueue_reconciliation(text,text,uuid,boolean) to kernel_jobs;
 
+grant execute on function erase_payloads(uuid,boolean,text,jsonb,integer) to kernel_api;
+
+grant execute on function erase_site_payloads(uuid,jsonb,integer,text) to kernel_api;
+
+grant execute on function expire_events(integer,integer,boolean) to kernel_jobs;
+
+grant execute on function expire_personal_data(integer,integer,boolean) to kernel_jobs;
+
 grant execute on function find_site(text) to kernel_api;
+
+grant execute on function finish_dispute_export(bigint,integer,text,text,bigint,text) to kernel_jobs;
 
 grant execute on function finish_reconciliation(bigint,integer,text,numeric,jsonb) to kernel_jobs;
 
 grant execute on function freeze_barrier(uuid,text) to kernel_jobs;
 
 grant execute on function freeze_invoice(uuid,text,text,text) to kernel_jobs;
+
+grant execute on function heartbeats() to kernel_jobs;
 
 grant execute on function ingest(uuid,uuid,jsonb,text,text,text) to kernel_ingest;
 
@@ -1564,6 +2796,18 @@ grant execute on function kernel_health() to kernel_api;
 
 grant execute on function kernel_health() to kernel_ingest;
 
+grant execute on function kernel_metrics() to kernel_api;
+
+grant execute on function kernel_metrics() to kernel_jobs;
+
+grant execute on function ledger_days(uuid,text) to kernel_jobs;
+
+grant execute on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) to kernel_api;
+
+grant execute on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) to kernel_jobs;
+
+grant execute on function list_adjustments(text) to kernel_api;
+
 grant execute on function list_api_keys(text) to kernel_api;
 
 grant execute on function list_sites(timestamp with time zone,uuid,integer) to kernel_api;
@@ -1574,23 +2818,69 @@ grant execute on function month_start(text) to kernel_jobs;
 
 grant execute on function month_start(text) to service_role;
 
+grant execute on function month_state(uuid,text) to kernel_api;
+
+grant execute on function month_state(uuid,text) to kernel_jobs;
+
+grant execute on function months_to_purge(integer,uuid,text,integer) to kernel_jobs;
+
 grant execute on function my_site_ids() to authenticated;
 
 grant execute on function my_site_ids() to service_role;
 
+grant execute on function my_sites(uuid,boolean,timestamp with time zone,uuid,integer) to kernel_api;
+
+grant execute on function progress_dispute_export(bigint,integer,bigint,integer) to kernel_jobs;
+
+grant execute on function propose_adjustment(text,jsonb,text) to kernel_api;
+
+grant execute on function purge_ledger(uuid,text,integer,integer,boolean) to kernel_jobs;
+
+grant execute on function read_dispute_export(uuid,text,bigint) to kernel_api;
+
+grant execute on function read_invoice_proof(uuid,boolean,text,text) to kernel_api;
+
+grant execute on function read_invoices(uuid,boolean,text,text,integer) to kernel_api;
+
+grant execute on function read_jobs(uuid,boolean,text) to kernel_api;
+
 grant execute on function read_receipt(uuid,boolean,text,uuid) to kernel_api;
+
+grant execute on function read_site_plan(uuid,boolean,text) to kernel_api;
+
+grant execute on function read_site_quota(uuid,boolean,text) to kernel_api;
+
+grant execute on function read_site_usage(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function reconcile_site(uuid,text) to kernel_jobs;
 
 grant execute on function reconciliation_summary() to kernel_jobs;
 
+grant execute on function record_archive(uuid,text,integer,jsonb) to kernel_jobs;
+
+grant execute on function record_dispute_export(uuid,uuid,text,bigint,text,text) to kernel_api;
+
+grant execute on function record_heartbeat(text,boolean,jsonb) to kernel_deliver;
+
+grant execute on function record_heartbeat(text,boolean,jsonb) to kernel_jobs;
+
 grant execute on function record_publish_failure(uuid,text,text) to kernel_ingest;
 
 grant execute on function recover(integer) to kernel_deliver;
 
+grant execute on function request_dispute_export(jsonb,text) to kernel_api;
+
+grant execute on function require_capability(uuid,boolean,text,text) to kernel_api;
+
 grant execute on function require_ended_month(text) to kernel_jobs;
 
 grant execute on function revoke_api_key(text,uuid,text) to kernel_api;
+
+grant execute on function seal_invoice(uuid,text) to kernel_jobs;
+
+grant execute on function set_enforcement(text,boolean,text,text) to kernel_api;
+
+grant execute on function set_site_member(text,uuid,text,text) to kernel_api;
 
 grant execute on function set_site_plan(text,jsonb,text) to kernel_api;
 
@@ -1602,11 +2892,19 @@ grant execute on function signed_in_user() to service_role;
 
 grant execute on function site_for_ingest(text,text) to kernel_ingest;
 
+grant execute on function site_plan(uuid) to kernel_api;
+
+grant execute on function site_quota(uuid) to kernel_api;
+
+grant execute on function site_role(uuid) to kernel_api;
+
 grant execute on function site_row(uuid) to kernel_api;
 
 grant execute on function site_usage(text,text) to kernel_api;
 
 grant execute on function sites_to_freeze(text,uuid,integer) to kernel_jobs;
+
+grant execute on function unblock_plan(text,bigint,timestamp with time zone,text,text) to kernel_api;
 
 grant execute on function utc_text(timestamp with time zone) to authenticated;
 
@@ -1620,11 +2918,17 @@ grant execute on function verify_invoice(uuid,text) to kernel_api;
 
 grant execute on function verify_invoice(uuid,text) to kernel_jobs;
 
+grant execute on function watchtower_checks() to kernel_jobs;
+
 -- Comments
+
+comment on table adjustment_proposals is 'Corrections that wait for a second person, or were decided by one; an approved one is booked in invoice_adjustments in the commit of its approval.';
 
 comment on table audit_log is 'Every administrative change and every download, in the commit of the change; append-only.';
 
 comment on table billing_reconciliation_jobs is 'One job for each open (site, month). last_drift_pct is a fraction; FAILED is tried again at next_attempt_at, DEAD is not; a PROCESSING job whose lease has passed is taken over.';
+
+comment on table dispute_exports is 'Exports too long for one answer, one for each state of a month: the ledger up to max_id and the corrections up to max_adjustment_id.';
 
 comment on table events is 'Delivered events; id is the ledger row''s id. Holds personal data, so it has a shorter life than the ledger.';
 
@@ -1654,9 +2958,21 @@ comment on table ingest_publish_failures is 'Publishes that failed after the com
 
 comment on table invoice_adjustments is 'Corrections of a frozen month, booked in the open month year_month and part of its export; author and approver are different people; append-only.';
 
+comment on table invoice_barriers is 'Months that take no row any more because their count is about to be taken, even if a clock goes back; append-only.';
+
+comment on table invoice_seals is 'days: [{day, rows, billable, overage, hash}] with hash = SHA-256 over the concatenated SHA-256 of each archive_line in order of (created_at, id); ledger_hash = SHA-256 of the lines day|rows|billable|overage|hash joined by LF. Append-only.';
+
 comment on table invoice_snapshot is 'The frozen invoice of (site, month). hash_version 0 is a row that was not written by the freeze and cannot be verified.';
 
+comment on table job_heartbeats is 'One row a job: how often it should run, when it last did, and durable counts of its runs. A job that was not ok within two intervals is missed.';
+
+comment on table ledger_archives is 'Archived months: content_sha256 of the CSV, object_sha256 of the compressed object, ledger_hash as in the seal. Append-only.';
+
+comment on table ledger_purges is 'Months whose ledger rows are gone, all of them archived (or none to begin with). Append-only.';
+
 comment on table profiles is 'Users by the subject of their token; role admin is a platform admin.';
+
+comment on table retention_marks is 'How far a sweep over events has come, by id.';
 
 comment on table site_api_keys is 'API keys of server clients, as SHA-256 of the key; at most two of a site are live, so that one can be rotated while the other serves.';
 
@@ -1670,17 +2986,35 @@ comment on table sites is 'Tenants. origins: who may post from a browser; rate_l
 
 comment on function adjust_invoice(text,jsonb,text,text) is 'Books {key, corrects_month, event_delta, overage_delta?, reason} for a frozen month in the current one; the same key books once. Audited as invoice_adjust. Raises RK003, RK013 (month not frozen), 23514 (author is approver, empty reason).';
 
+comment on function adjustment_lines(uuid,text,bigint) is 'The corrections booked in the month, as lines that follow the ledger''s in an export: the column billable holds the signed number of events.';
+
+comment on function adjustment_row(invoice_adjustments) is 'An adjustment as answers show it; counts as decimal strings.';
+
 comment on function append_only() is 'Statement trigger of append-only tables: also stops statements that match no row. Raises RK011.';
+
+comment on function archive_line(timestamp with time zone,bytea,smallint,billing_state,boolean,bigint,billing_reason,bytea) is 'A whole ledger row: the export''s five columns, then id, billing_reason, payload_hash. What archives hold and seals hash.';
 
 comment on function audit(text,text,text,text,uuid,jsonb) is 'Writes one audit row in the caller''s commit. p_actor is cron, service_role or the subject of a token.';
 
+comment on function begin_dispute_export(uuid,boolean,text,text) is 'month_state for a user who holds billing:view. Raises RK014.';
+
 comment on function billing_reason_of(text,text,text) is 'Why an event of this category and action is billable or not under a policy; scroll_depth and system are not billable.';
 
+comment on function canary_arrived(uuid) is 'Whether a canary event has been delivered.';
+
+comment on function canary_site() is 'The public id of the synthetic site, created at the first call. Its plan bills nothing: quota 0, and events of the kind system are never billable.';
+
+comment on function capabilities_of(text) is 'What a role may do; an analyst sees the site and may do nothing else.';
+
 comment on function claim_billing_reconciliation_jobs(integer,integer) is 'Takes due jobs, and jobs whose holder let the lease pass; two callers never get the same one.';
+
+comment on function claim_dispute_export(bigint,integer) is 'Takes an export to build it, also from a holder whose lease has passed; null when there is nothing to do.';
 
 comment on function create_api_key(text,text,text,boolean,text) is 'Adds a live key by its hash; of two live ones p_rotate revokes the oldest. Audited. Raises RK003, RK004 (two live keys).';
 
 comment on function create_site(jsonb,text) is 'Creates a site {name, origins, user_id?, rate_limit?, plan?, id?, public_id?}; audited as site_create. Raises 23505 when the public id is taken, 23514 when a value breaks a limit.';
+
+comment on function decide_adjustment(text,uuid,boolean,text) is 'Approves (and books) or rejects a proposal, once; repeating one''s own decision changes nothing. Raises RK018 (unknown), RK019 (decided), RK020 (author approves).';
 
 comment on function default_plan() is 'The plan of a site that has no row in site_plans: 1000 events a month, hard.';
 
@@ -1688,15 +3022,31 @@ comment on function deliver(jsonb) is 'Moves the outbox rows of the given batche
 
 comment on function enqueue_reconciliation(text,text,uuid,boolean) is 'Queues every open (site, month) with usage in the range (default: last and current month) that is new, changed since its last run, or was last checked an hour ago; p_force also what is unchanged, failed or dead. Frozen months are skipped; a job at work is left alone.';
 
+comment on function erase_payloads(uuid,boolean,text,jsonb,integer) is 'erase_site_payloads for a user who holds site:write. Raises RK014.';
+
+comment on function erase_site_payloads(uuid,jsonb,integer,text) is 'Erases payload, address, user agent and request id of the events that match {ingest_id | sid | fp}, at most 10,000 a call; ledger row and delivery stay as proof. Audited as payload_erase, with a hash of the selector.';
+
+comment on function expire_events(integer,integer,boolean) is 'Deletes at most 10,000 delivered events older than p_days whose month is frozen, for reconciliation still needs those of an open month; returns how many. A dry run counts all and writes nothing.';
+
+comment on function expire_personal_data(integer,integer,boolean) is 'Removes address and user agent from at most 10,000 events older than p_days and returns how many; a dry run counts all and writes nothing.';
+
+comment on function export_line(timestamp with time zone,bytea,smallint,billing_state,boolean) is 'A ledger row as the dispute export shows it: created_at, idempotency_key, idempotency_version, billing_state, billable. No field can need quotes.';
+
+comment on function export_row(dispute_exports) is 'An export as answers show it.';
+
 comment on function find_site(text) is 'The id of the site with this id (hyphens optional) or public id; null when there is none.';
+
+comment on function finish_dispute_export(bigint,integer,text,text,bigint,text) is 'Ends an attempt: READY, or FAILED, or DEAD after 3; LOST when another holder has taken it over.';
 
 comment on function finish_reconciliation(bigint,integer,text,numeric,jsonb) is 'Ends an attempt: COMPLETED, or FAILED with a delay, or DEAD after 8; LOST when another holder has taken the job over. p_attempt is the fencing token of the claim.';
 
-comment on function freeze_barrier(uuid,text) is 'First half of a freeze, committed by itself: waits for every writer that began in the month, so that the count which follows misses none. Raises RK012 (month open), 55P03.';
+comment on function freeze_barrier(uuid,text) is 'First part of a freeze, committed by itself: waits for every writer that began in the month and closes it to later ones, so that the count which follows misses none. Raises RK012 (month open), 55P03.';
 
-comment on function freeze_invoice(uuid,text,text,text) is 'Second half of a freeze: counts the ledger and inserts the snapshot once; repeatable, the first one stays. Audited as invoice_freeze. Call freeze_barrier first, in a commit of its own. Raises RK012.';
+comment on function freeze_invoice(uuid,text,text,text) is 'Second part of a freeze: counts the ledger and inserts the snapshot once; repeatable, the first one stays. Audited as invoice_freeze. Raises RK012 (month open, or freeze_barrier not committed before).';
 
 comment on function frozen_guard() is 'Statement trigger: no ledger row enters a month whose invoice is frozen. Raises RK010.';
+
+comment on function heartbeats() is 'Every job with its last runs, and whether its heartbeat is missed.';
 
 comment on function ingest(uuid,uuid,jsonb,text,text,text) is 'Takes 1 to 500 events of one site, in request order, as [{key, previous?, bucket_ms?, version, hash?, payload}] (key, previous and hash in hex). The plan''s billing_policy says which count against the quota; the others are admitted whatever the usage. Locks the site; writes ledger, usage, outbox and conflicts in the caller''s commit. results: [[outcome, ingest_id | null]] with outcome accepted, overage, duplicate, conflict or rejected_quota; used, quota and remaining hold after the batch; as_of is the highest ledger id admitted. A lost reply or a second call is harmless. Raises RK001 (isolation), RK002 (size), RK003 (site), 55P03 (lock timeout).';
 
@@ -1716,6 +3066,18 @@ comment on function invoice_snapshot_immutable() is 'Statement trigger: a frozen
 
 comment on function kernel_health() is 'Answers when the ledger can be reached, and whether it takes writes.';
 
+comment on function kernel_metrics() is 'The counters that the ledger itself keeps, as decimal strings: true over every instance and every restart.';
+
+comment on function ledger_days(uuid,text) is 'Rows, billable, overage and hash of each day of a site''s month, from the ledger.';
+
+comment on function ledger_delete_guard() is 'Statement trigger: only purge_ledger deletes, which says what it purges; anything else, even what matches no row, raises RK011.';
+
+comment on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) is 'The next p_limit ledger rows of a month after (p_after_at, p_after_id) up to p_max_id, as CSV lines (p_whole: archive_line, else export_line) in chunks below 64 KB; done with the last page, no row when none is left. window_ms is to be passed to the next call: the span of time in which the next page is expected.';
+
+comment on function ledger_purge_guard() is 'Statement trigger: every deleted row belongs to the month being purged, and that month is archived. Raises RK016.';
+
+comment on function list_adjustments(text) is 'The newest 200 proposals of the site, decided ones too. Raises RK003.';
+
 comment on function list_api_keys(text) is 'The newest 100 keys of the site, without their hashes. Raises RK003.';
 
 comment on function list_sites(timestamp with time zone,uuid,integer) is 'Sites in order of creation after the given one; one row more than p_limit (1 to 200) says that there are more. cursor is what the next call starts after.';
@@ -1724,21 +3086,63 @@ comment on function lock_site(uuid) is 'Waits for the site''s transaction lock. 
 
 comment on function month_start(text) is 'The first instant of a UTC month YYYY-MM.';
 
+comment on function month_state(uuid,text) is 'What an export of the month would hold now; archive_key when the ledger''s rows have been purged after their archive.';
+
+comment on function months_to_purge(integer,uuid,text,integer) is 'Frozen and sealed months whose dispute window (never below 90 days after the month''s end) has passed and whose invoice is a month old; in order after (p_after_site, p_after_month).';
+
 comment on function move_rows(bigint[]) is 'Moves outbox rows that the caller has locked to events. When a row cannot be moved the set is halved until it stands alone: the others are moved, the bad one gets an attempt, a delay and a reason, and after 8 attempts the status FAILED.';
 
 comment on function my_site_ids() is 'The sites that the signed-in user owns or is a member of; all of them for a platform admin, by profile or by the group of a verified token.';
 
+comment on function my_sites(uuid,boolean,timestamp with time zone,uuid,integer) is 'The sites that the user may see, with role and capabilities, in order of creation; one row more than asked for when there are more.';
+
+comment on function plan_in_force(uuid,timestamp with time zone) is 'The plan that decides at an instant: the default one without a row, the unblock while it runs.';
+
+comment on function progress_dispute_export(bigint,integer,bigint,integer) is 'Notes progress and extends the lease; false when another holder has taken the export over.';
+
+comment on function proposal_row(adjustment_proposals) is 'A proposal as answers show it; counts as decimal strings.';
+
+comment on function propose_adjustment(text,jsonb,text) is 'Proposes {corrects_month, event_delta, overage_delta?, reason} for a frozen month. Audited. Raises RK003, RK013, 23514.';
+
+comment on function purge_ledger(uuid,text,integer,integer,boolean) is 'Deletes at most 10,000 rows of an archived month and returns how many; 0 ends it and is audited as ledger_purge. A dry run counts all and writes nothing. Raises RK016 (not frozen, window open, not archived).';
+
+comment on function read_dispute_export(uuid,text,bigint) is 'One export of the site''s month. Raises RK017.';
+
+comment on function read_invoice_proof(uuid,boolean,text,text) is 'verify_invoice for a user who holds billing:view. Raises RK014, RK013.';
+
+comment on function read_invoices(uuid,boolean,text,text,integer) is 'Frozen invoices, newest first, before p_before: each with the adjustments booked in its month and those that correct it. Raises RK014.';
+
+comment on function read_jobs(uuid,boolean,text) is 'The site''s reconciliation jobs of the last ten years at most, newest month first. Raises RK014.';
+
 comment on function read_receipt(uuid,boolean,text,uuid) is 'Every decision taken on an admitted event: ledger row, delivery, earlier rejections and conflicts of its key, the invoice that froze it. Shows own sites only. Raises RK003 (site unknown or not yours), RK007 (no such event).';
 
-comment on function reconcile_site(uuid,text) is 'Compares a month of a site in one snapshot: ledger with usage row, which is corrected by delta, and ledger with events and outbox, whose differences are named (the first 20 ids each). The ledger is never changed; a frozen month is skipped.';
+comment on function read_site_plan(uuid,boolean,text) is 'The plan in force and, while an unblock runs, the plan it will fall back to. Raises RK014.';
+
+comment on function read_site_quota(uuid,boolean,text) is 'Where the site stands against its quota; any member may ask, for a tracker that is refused concerns them all. Raises RK014.';
+
+comment on function read_site_usage(uuid,boolean,text,text) is 'site_usage for a user who holds billing:view. Raises RK014.';
+
+comment on function reconcile_site(uuid,text) is 'Compares a month of a site in one snapshot: ledger with usage row, which is corrected by delta, and ledger with events and outbox, whose differences are named (the first 20 ids each). Two at once for one month take turns. The ledger is never changed; a frozen month is skipped.';
 
 comment on function reconciliation_summary() is 'What watchtower asks of reconciliation: drifting sites of the last hour, failed, dead and stuck jobs.';
+
+comment on function record_archive(uuid,text,integer,jsonb) is 'Notes that the month lies in the archive; only when its counts and hash are those of the seal. Audited as ledger_archive. Raises RK016.';
+
+comment on function record_dispute_export(uuid,uuid,text,bigint,text,text) is 'Audits a download as dispute_export; called before the bytes leave.';
+
+comment on function record_heartbeat(text,boolean,jsonb) is 'Notes the end of a run of a job; false when the job is not known.';
 
 comment on function record_publish_failure(uuid,text,text) is 'Notes that the queue did not take a batch, and makes its outbox rows due at once; returns how many there were.';
 
 comment on function recover(integer) is 'Moves due outbox rows, oldest first and at most p_limit (1 to 10000), to events, whatever their status but FAILED. moved and bad as of deliver. It does not republish, which would feed a slow queue.';
 
+comment on function request_dispute_export(jsonb,text) is 'The export of this month_state: the one that exists, or a new one to be built.';
+
+comment on function require_capability(uuid,boolean,text,text) is 'Signs the user in and returns the site when the user may do this there; a null capability asks for any access. Raises RK014, which does not tell whether the site exists.';
+
 comment on function require_ended_month(text) is 'True when the UTC month has ended by this clock. Raises RK012.';
+
+comment on function require_purgeable(uuid,text,integer) is 'Raises RK016 unless the month is frozen, sealed and beyond its dispute window.';
 
 comment on function require_site(text) is 'As find_site, but raises RK003 when there is none.';
 
@@ -1746,7 +3150,17 @@ comment on function retry_delay(integer) is 'The pause before the next attempt: 
 
 comment on function revoke_api_key(text,uuid,text) is 'Revokes a key of the site; repeatable, audited. It stops working everywhere within 30 s. Raises RK003, RK006.';
 
+comment on function seal_hash(jsonb) is 'The hash over the days of a seal.';
+
+comment on function seal_invoice(uuid,text) is 'Third part of a freeze: hashes the rows of the frozen month once; repeatable, the first seal stays. Raises RK013.';
+
+comment on function secure_table(regclass,boolean) is 'For migrations: forces row-level security on a new table; its owner and service_role see all rows, the members of a site theirs when asked for.';
+
+comment on function set_enforcement(text,boolean,text,text) is 'Switches quotas of one site on or off; off, nothing is refused and what exceeds the plan is recorded as OVERAGE. Audited as billing_enforcement. Raises RK003.';
+
 comment on function set_role_verifier(name,text) is 'Sets the SCRAM verifier of a login role, so that no password travels in SQL. Migrator only. Raises RK005.';
+
+comment on function set_site_member(text,uuid,text,text) is 'Gives a user a role at the site, or none. Audited as site_member. Raises RK003.';
 
 comment on function set_site_plan(text,jsonb,text) is 'Sets limit and, where given, softness, multiplier, tier and billing policy of a site''s plan; audited as plan_set. It takes effect with the next event. Raises RK003.';
 
@@ -1758,11 +3172,19 @@ comment on function signed_in_user() is 'The subject of the verified token, set 
 
 comment on function site_for_ingest(text,text) is 'What ingest caches of an active site for at most 30 s, and the key''s hash when it is a live key of that site; no row when the site is unknown or closed.';
 
+comment on function site_plan(uuid) is 'A site''s plan, with the unblock while one runs.';
+
+comment on function site_quota(uuid) is 'What the quota decision would read now: used, limit, the hard cap (null when quotas are not enforced), and whether the site is within, in overage or exhausted.';
+
+comment on function site_role(uuid) is 'The role of the signed-in user at a site: a platform admin is admin everywhere, then owner, then membership; null without access.';
+
 comment on function site_row(uuid) is 'A site with its plan, as the API shows it; counts as decimal strings.';
 
 comment on function site_usage(text,text) is 'Usage of a month from ledger, usage row, delivered events and outbox, in one snapshot; counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
-comment on function sites_to_freeze(text,uuid,integer) is 'Sites that existed in the month and have no invoice for it, closed ones and ones without events too; in order of id after p_after.';
+comment on function sites_to_freeze(text,uuid,integer) is 'Sites that existed in the month and whose invoice of it is missing or has no seal, closed ones and ones without events too; in order of id after p_after.';
+
+comment on function unblock_plan(text,bigint,timestamp with time zone,text,text) is 'Raises the site''s limit to p_limit and makes it soft until p_until, at most 31 days; a null p_until ends a running unblock. Reverts by itself. Audited as plan_unblock. Raises RK003, RK015.';
 
 comment on function usage_mark(uuid,text) is 'What of a usage row says that something changed since the last reconciliation.';
 
@@ -1770,4 +3192,6 @@ comment on function utc_text(timestamp with time zone) is 'An instant as answers
 
 comment on function utc_year_month(timestamp with time zone) is 'The UTC month of an instant, YYYY-MM.';
 
-comment on function verify_invoice(uuid,text) is 'Recomputes the hash of a frozen invoice and counts its ledger again; hash_ok and ledger_ok say whether either was touched. Raises RK013.';
+comment on function verify_invoice(uuid,text) is 'Recomputes a frozen invoice from the ledger: hash_ok (the invoice''s own hash), ledger_ok (the counts), seal_ok (every byte of every row, with the days that differ); the archive stands for rows that were purged. Raises RK013.';
+
+comment on function watchtower_checks() is 'What the ledger knows of its own health, in one snapshot; watchtower judges it.';

@@ -31,6 +31,23 @@ export interface RateWindows {
   hit(window: string, ends_s: number): Promise<number>;
 }
 
+/** What became of events that the ledger does not hold: counts that many instances add to; they never decide money. */
+export interface OutcomeCounter {
+  /** Adds to the counts of a site's month and to the totals. */
+  add(site: string, month: string, counts: Record<string, number>): Promise<void>;
+  ofSite(site: string, month: string): Promise<Record<string, string>>;
+  totals(): Promise<Record<string, string>>;
+}
+
+/** Files too long for an answer, and evidence. */
+export interface Objects {
+  /** Stores the content as it comes; nothing is visible under the key before all of it is there. */
+  write(key: string, content: AsyncIterable<Uint8Array>, about: { type: string }): Promise<void>;
+  read(key: string): Promise<AsyncIterable<Uint8Array>>;
+  /** A link that anybody may follow for so many seconds. */
+  link(key: string, seconds: number, filename: string): Promise<string>;
+}
+
 /** Values that must not stand in an environment. */
 export interface Secrets {
   /** The secret's string; read again at most every few minutes, so that a rotation takes effect. */

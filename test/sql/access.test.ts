@@ -150,7 +150,7 @@ describe('the catalogue', () => {
       'record_publish_failure',
       'site_for_ingest',
     ]);
-    expect(granted.kernel_deliver).toEqual(['deliver', 'recover']);
+    expect(granted.kernel_deliver).toEqual(['deliver', 'record_heartbeat', 'recover']);
   });
 
   test('pins the search path of every function that is not bound when created, and comments every function, table and view', async () => {
