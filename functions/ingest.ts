@@ -120,8 +120,13 @@ async function judge(request: HttpRequest, submission: Submission, site: IngestS
     const result = decision?.results[order];
     if (result) results[index] = { id: results[index]?.id, ...result };
   });
-  const published = decision && decision.admitted > 0n ? await publish(batch, site, decision) : true;
-  await count(site, decision?.month, results, published);
+  const { accepted = 0, overage = 0, ...unseen } = tally(results);
+  const published =
+    decision && decision.admitted > 0n
+      ? await publish(batch, site, decision, unseen)
+      : await keep(site, decision?.month, unseen);
+  if (!published) await keep(site, decision?.month, { degraded: accepted + overage });
+  count({ allowed: accepted + overage, overage, ...unseen, degraded: published ? 0 : accepted + overage });
   logger.info('ingest', {
     site_id: site.id,
     batch_id: batch,
@@ -176,10 +181,17 @@ function check(events: JsonObject[], site: IngestSite, now: Date) {
 }
 
 /** After the commit: both are repeatable, and neither can change what was billed. */
-async function publish(batch: string, site: IngestSite, decision: Decision): Promise<boolean> {
+async function publish(
+  batch: string,
+  site: IngestSite,
+  decision: Decision,
+  unseen: Record<string, number>,
+): Promise<boolean> {
   const [sent, mirrored] = await Promise.allSettled([
     queue.send(JSON.stringify({ batch_id: batch })),
-    decision.as_of === null ? undefined : counter.set(site.id, decision.month, decision.used, decision.as_of),
+    decision.as_of === null
+      ? keep(site, decision.month, unseen)
+      : counter.set(site.id, decision.month, decision.used, decision.as_of, unseen),
   ]);
   if (sent.status === 'rejected') await publishFailed(batch, site, sent.reason);
   if (mirrored.status === 'rejected')
@@ -210,32 +222,23 @@ function refuse(error: unknown, request_id: string): HttpAnswer {
   };
 }
 
-/** Metrics of every outcome; those that the ledger holds no row of are kept in the counter table too. */
-async function count(
-  site: IngestSite,
-  month: string | undefined,
-  results: EventResult[],
-  published: boolean,
-) {
-  const { accepted = 0, overage = 0, ...others } = tally(results);
-  const admitted = accepted + overage;
-  const unseen = { ...others, degraded: published ? 0 : admitted };
-  for (const [name, value] of Object.entries({ allowed: admitted, overage, ...unseen }))
+function count(outcomes: Record<string, number>): void {
+  for (const [name, value] of Object.entries(outcomes))
     if (value) metrics.addMetric(`billing_ingest_${name}_total`, 'Count', value);
-  await keep(site, month, unseen);
 }
 
-/** Lost with the table for a moment, as no money depends on it. */
+/** Outcomes that leave no row in the ledger are kept in the usage table; lost with it for a moment, as no money depends on them. */
 async function keep(
   site: IngestSite,
   month: string | undefined,
   counts: Record<string, number>,
-): Promise<void> {
+): Promise<true> {
   await outcomes
     .add(site.id, month ?? systemClock.now().toISOString().slice(0, 7), counts)
     .catch((cause: unknown) =>
       logger.warn('OUTCOMES_LOST', { site_id: site.id, counts, cause: cause as Error }),
     );
+  return true;
 }
 
 function tally(results: EventResult[]): Partial<Record<EventResult['outcome'], number>> {

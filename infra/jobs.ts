@@ -158,7 +158,7 @@ function createWatchtower(parts: JobParts, apiUrl: string, deadLetters: Readonly
       DEAD_LETTER_QUEUE_URLS: Stack.of(parts.scope).toJsonString(Object.fromEntries(urls)),
     },
   });
-  watchtower.allow(['dynamodb:BatchGetItem'], usage.tableArn);
+  watchtower.allow(['dynamodb:Scan'], usage.tableArn);
   watchtower.allow(['sqs:GetQueueAttributes'], ...Object.values(deadLetters).map(({ queueArn }) => queueArn));
   return watchtower;
 }

@@ -130,7 +130,7 @@ function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
       TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
     },
   });
-  api.allow(['dynamodb:GetItem', 'dynamodb:BatchGetItem'], data.usage.tableArn);
+  api.allow(['dynamodb:GetItem', 'dynamodb:Scan'], data.usage.tableArn);
   api.allow(['sqs:SendMessage'], data.exportQueue.queue.queueArn);
   api.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
   // A link that it signs can do what the function itself may.

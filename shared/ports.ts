@@ -19,8 +19,17 @@ export interface Queue {
 
 /** The fast counter beside the ledger: it may be wrong and never decides money. */
 export interface UsageCounter {
-  /** Sets the counter to what the ledger's own commit said, unless a later commit has been written already. */
-  set(site: string, month: string, used: bigint, asOf: bigint): Promise<void>;
+  /**
+   * Sets the counter to what the ledger's own commit said, unless a later commit has been written already.
+   * @param outcomes counts to add in the same write, whichever commit was faster.
+   */
+  set(
+    site: string,
+    month: string,
+    used: bigint,
+    asOf: bigint,
+    outcomes?: Record<string, number>,
+  ): Promise<void>;
   /** The last value set, or null when there is none. */
   get(site: string, month: string): Promise<{ used: bigint; asOf: bigint } | null>;
 }
@@ -33,9 +42,11 @@ export interface RateWindows {
 
 /** What became of events that the ledger does not hold: counts that many instances add to; they never decide money. */
 export interface OutcomeCounter {
-  /** Adds to the counts of a site's month and to the totals. */
+  /** Adds to the counts of a site's month. */
   add(site: string, month: string, counts: Record<string, number>): Promise<void>;
+  /** Every known count, 0 where nothing was added. */
   ofSite(site: string, month: string): Promise<Record<string, string>>;
+  /** The sums over all sites and months. */
   totals(): Promise<Record<string, string>>;
 }
 

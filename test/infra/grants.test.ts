@@ -62,7 +62,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...QUERY,
     secret('kerneljobsSecret'),
     CRON_SECRET,
-    'dynamodb:BatchGetItem on Usage',
+    'dynamodb:Scan on Usage',
     ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'].map(
       (queue) => `sqs:GetQueueAttributes on ${queue}`,
     ),
@@ -82,7 +82,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...QUERY,
     secret('kernelapiSecret'),
     CRON_SECRET,
-    'dynamodb:BatchGetItem on Usage',
+    'dynamodb:Scan on Usage',
     'dynamodb:GetItem on Usage',
     's3:GetObject on Evidence/*',
     's3:GetObject on Exports/*',
