@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { rateWindows, usageCounter } from '../shared/adapters/dynamodb.ts';
+import { outcomeCounter } from '../shared/adapters/outcomes.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
 import {
   build_variables,
@@ -48,6 +49,7 @@ const env = environment<IngestEnvironment>(
 const database = dataApi(env);
 const queue = sqs(env.DELIVERY_QUEUE_URL);
 const counter = usageCounter(env.USAGE_TABLE);
+const outcomes = outcomeCounter(env.USAGE_TABLE);
 const lookup = siteLookup(database, systemClock);
 const limiter = rateLimiter(rateWindows(env.RATE_LIMIT_TABLE), systemClock);
 
@@ -102,7 +104,7 @@ async function sync(request: HttpRequest): Promise<HttpAnswer> {
   const site = await lookup(submission.site, apiKey);
   authorize(site, request.headers.origin, apiKey);
   const rate = await limit(request, site, apiKey);
-  if (!rate.allowed) return refuseRate(rate, request.request_id);
+  if (!rate.allowed) return refuseRate(site, rate, request.request_id);
   const answered = await judge(request, submission, site).catch((error: unknown) =>
     refuse(error, request.request_id),
   );
@@ -118,8 +120,13 @@ async function judge(request: HttpRequest, submission: Submission, site: IngestS
     const result = decision?.results[order];
     if (result) results[index] = { id: results[index]?.id, ...result };
   });
-  const published = decision && decision.admitted > 0n ? await publish(batch, site, decision) : true;
-  count(results, published);
+  const { accepted = 0, overage = 0, ...unseen } = tally(results);
+  const published =
+    decision && decision.admitted > 0n
+      ? await publish(batch, site, decision, unseen)
+      : await keep(site, decision?.month, unseen);
+  if (!published) await keep(site, decision?.month, { degraded: accepted + overage });
+  count({ allowed: accepted + overage, overage, ...unseen, degraded: published ? 0 : accepted + overage });
   logger.info('ingest', {
     site_id: site.id,
     batch_id: batch,
@@ -146,9 +153,10 @@ async function limit(request: HttpRequest, site: IngestSite, apiKey: string | un
   return rate;
 }
 
-function refuseRate(rate: Rate, request_id: string): HttpAnswer {
+async function refuseRate(site: IngestSite, rate: Rate, request_id: string): Promise<HttpAnswer> {
   const { error, headers } = rateRefusal(rate);
   metrics.addMetric('billing_ingest_rate_limited_total', 'Count', 1);
+  await keep(site, undefined, { rate_limited: 1 });
   return { ...refuse(error, request_id), headers: { ...rateHeaders(rate), ...headers } };
 }
 
@@ -173,10 +181,17 @@ function check(events: JsonObject[], site: IngestSite, now: Date) {
 }
 
 /** After the commit: both are repeatable, and neither can change what was billed. */
-async function publish(batch: string, site: IngestSite, decision: Decision): Promise<boolean> {
+async function publish(
+  batch: string,
+  site: IngestSite,
+  decision: Decision,
+  unseen: Record<string, number>,
+): Promise<boolean> {
   const [sent, mirrored] = await Promise.allSettled([
     queue.send(JSON.stringify({ batch_id: batch })),
-    decision.as_of === null ? undefined : counter.set(site.id, decision.month, decision.used, decision.as_of),
+    decision.as_of === null
+      ? keep(site, decision.month, unseen)
+      : counter.set(site.id, decision.month, decision.used, decision.as_of, unseen),
   ]);
   if (sent.status === 'rejected') await publishFailed(batch, site, sent.reason);
   if (mirrored.status === 'rejected')
@@ -207,19 +222,23 @@ function refuse(error: unknown, request_id: string): HttpAnswer {
   };
 }
 
-function count(results: EventResult[], published: boolean): void {
-  const outcomes = tally(results);
-  const admitted = (outcomes.accepted ?? 0) + (outcomes.overage ?? 0);
-  const totals = {
-    billing_ingest_allowed_total: admitted,
-    billing_ingest_duplicate_total: outcomes.duplicate,
-    billing_ingest_rejected_quota_total: outcomes.rejected_quota,
-    billing_ingest_overage_total: outcomes.overage,
-    billing_ingest_conflict_total: outcomes.conflict,
-    billing_ingest_invalid_total: outcomes.invalid,
-    billing_ingest_degraded_total: published ? 0 : admitted,
-  };
-  for (const [name, value] of Object.entries(totals)) if (value) metrics.addMetric(name, 'Count', value);
+function count(outcomes: Record<string, number>): void {
+  for (const [name, value] of Object.entries(outcomes))
+    if (value) metrics.addMetric(`billing_ingest_${name}_total`, 'Count', value);
+}
+
+/** Outcomes that leave no row in the ledger are kept in the usage table; lost with it for a moment, as no money depends on them. */
+async function keep(
+  site: IngestSite,
+  month: string | undefined,
+  counts: Record<string, number>,
+): Promise<true> {
+  await outcomes
+    .add(site.id, month ?? systemClock.now().toISOString().slice(0, 7), counts)
+    .catch((cause: unknown) =>
+      logger.warn('OUTCOMES_LOST', { site_id: site.id, counts, cause: cause as Error }),
+    );
+  return true;
 }
 
 function tally(results: EventResult[]): Partial<Record<EventResult['outcome'], number>> {

@@ -1,7 +1,6 @@
 // Every 15 minutes, and at /api/cron/reconcile-usage: queues what changed, works on it, corrects what is beside the ledger.
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { usageCounter } from '../shared/adapters/dynamodb.ts';
-import { secretsManager } from '../shared/adapters/secrets.ts';
 import {
   build_variables,
   database_variables,
@@ -23,7 +22,7 @@ const env = environment<ReconcileEnvironment>(
 const database = dataApi(env);
 const counter = usageCounter(env.USAGE_TABLE);
 
-export const handler = job(env, secretsManager(), env.CRON_SECRET_ARN, async (call): Promise<Answer> => {
+export const handler = job(env, { name: 'reconcile', database }, async (call): Promise<Answer> => {
   const step = call.path.split('/').at(-1);
   if (step === 'enqueue') return { ok: true, ...(await enqueue(database)) };
   if (step === 'backfill') return backfill(call);

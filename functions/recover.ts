@@ -1,6 +1,5 @@
 // Every 5 minutes, and at /api/cron/recover: moves outbox rows that their message did not move, so a lost publish is only late.
 import { dataApi } from '../shared/adapters/data-api.ts';
-import { secretsManager } from '../shared/adapters/secrets.ts';
 import {
   build_variables,
   database_variables,
@@ -16,7 +15,7 @@ const time_budget_ms = 20_000;
 const env = environment<RecoverEnvironment>(...build_variables, ...database_variables, 'CRON_SECRET_ARN');
 const database = dataApi(env);
 
-export const handler = job(env, secretsManager(), env.CRON_SECRET_ARN, async () => {
+export const handler = job(env, { name: 'recover', database }, async () => {
   const end = Date.now() + time_budget_ms;
   let recovered = 0n;
   const bad: BadRow[] = [];

@@ -5,11 +5,12 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { Metrics } from '@aws-lambda-powertools/metrics';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import { secretsManager } from '../shared/adapters/secrets.ts';
 import type { BaseEnvironment } from '../shared/config.ts';
-import { requireCronSecret } from '../shared/cron.ts';
+import { recordHeartbeat, requireCronSecret } from '../shared/cron.ts';
 import type { BadRow } from '../shared/delivery.ts';
 import { KernelError } from '../shared/errors.ts';
-import type { Secrets } from '../shared/ports.ts';
+import type { Database } from '../shared/ports.ts';
 
 export const logger = new Logger();
 export const metrics = new Metrics();
@@ -34,7 +35,8 @@ export interface HttpRequest {
 export interface HttpAnswer {
   status: number;
   headers?: Record<string, string>;
-  body: Record<string, unknown>;
+  /** An object is sent as JSON, a text as it is, with the content type among the headers. */
+  body: Record<string, unknown> | string;
 }
 
 export type HttpDoor = (request: HttpRequest) => Promise<HttpAnswer>;
@@ -60,7 +62,7 @@ export function http(environment: BaseEnvironment, door: HttpDoor) {
         'x-request-id': request.request_id,
         ...headers,
       },
-      body: JSON.stringify(body),
+      body: typeof body === 'string' ? body : JSON.stringify(body),
     };
   });
 }
@@ -76,20 +78,40 @@ export function observed<Event, Result>(handler: (event: Event, context: Context
 }
 
 /** What a job answers; the same over HTTP and to the scheduler. */
-export type JobResult = { ok: boolean } & Record<string, unknown>;
+export type JobResult = { ok: boolean; dry_run?: boolean } & Record<string, unknown>;
+
+export interface JobOptions {
+  /** The name under which the job's heartbeat is kept. */
+  name: string;
+  database: Database;
+  /** Whether a result shows that the job itself works; by default when it is ok. */
+  alive?: (result: JobResult) => boolean;
+  /** The HTTP status of a result; by default 200, or 500 when it is not ok. */
+  status?: (result: JobResult, call: JobCall) => number;
+}
 
 /**
  * Makes a handler of a job: the scheduler invokes it by IAM, a person calls it over HTTP with the cron secret, by GET or POST.
+ * Each run that writes leaves a heartbeat.
  * @param run does the work; it may be called again at any time.
  */
 export function job(
-  environment: BaseEnvironment,
-  secrets: Secrets,
-  cronSecretArn: string,
+  environment: BaseEnvironment & { CRON_SECRET_ARN: string },
+  { name, database, alive = ({ ok }) => ok, status = ({ ok }) => (ok ? 200 : 500) }: JobOptions,
   run: (call: JobCall) => Promise<JobResult>,
 ) {
+  const secrets = secretsManager();
+  const beating = async (call: JobCall) => {
+    const result = await run(call).catch(async (error: unknown) => {
+      const refused = error instanceof KernelError && error.status < 500;
+      if (!refused) await beat(database, name, false, { error: (error as Error).message });
+      throw error;
+    });
+    if (!result.dry_run) await beat(database, name, alive(result), result);
+    return result;
+  };
   const door = http(environment, async (request) => {
-    requireCronSecret(request.headers.authorization, await secrets.get(cronSecretArn));
+    requireCronSecret(request.headers.authorization, await secrets.get(environment.CRON_SECRET_ARN));
     if (request.method !== 'GET' && request.method !== 'POST') {
       throw new KernelError(
         'method_not_allowed',
@@ -97,19 +119,28 @@ export function job(
       );
     }
     const { request_id, query, path, body } = request;
-    const result = await run({ request_id, path, query, body, scheduled_at: systemClock.now() });
+    const call = { request_id, path, query, body, scheduled_at: systemClock.now() };
+    const result = await beating(call);
     return {
-      status: result.ok ? 200 : 500,
+      status: status(result, call),
       headers: { 'cache-control': 'no-store' },
       body: { ...result, request_id: request.request_id },
     };
   });
   const scheduled = observed(({ scheduled_time }: ScheduledEvent, { awsRequestId }) => {
     const scheduled_at = scheduled_time === undefined ? systemClock.now() : new Date(scheduled_time);
-    return run({ request_id: awsRequestId, path: '', query: {}, body: '', scheduled_at });
+    return beating({ request_id: awsRequestId, path: '', query: {}, body: '', scheduled_at });
   });
   return (event: APIGatewayProxyEventV2 | ScheduledEvent, context: Context) =>
     'requestContext' in event ? door(event, context) : scheduled(event, context);
+}
+
+/** A heartbeat that cannot be written is missed, which watchtower will say; the work itself is done. */
+async function beat(database: Database, name: string, ok: boolean, result: object): Promise<void> {
+  metrics.addMetric(`job_${name}_${ok ? 'ok' : 'failed'}_total`, 'Count', 1);
+  await recordHeartbeat(database, name, ok, result).catch((error: unknown) => {
+    logger.warn('HEARTBEAT_LOST', { job: name, cause: error as Error });
+  });
 }
 
 /** One call of a job. */
@@ -138,7 +169,10 @@ export function reportBadRows(bad: BadRow[]): void {
 }
 
 /** The answer of an error that nothing else has answered: what is known in one sentence, the rest in the log only. */
-export function errorAnswer(error: unknown, request_id: string): HttpAnswer {
+export function errorAnswer(
+  error: unknown,
+  request_id: string,
+): Omit<HttpAnswer, 'body'> & { body: Record<string, unknown> } {
   if (error instanceof KernelError) {
     if (error.status >= 500) logger.error(error.message, { code: error.code, cause: error.cause as Error });
     return { status: error.status, body: { ok: false, error: error.message, code: error.code, request_id } };

@@ -6,7 +6,18 @@ import { RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 
 /** The deployed functions; each is a file of functions/ and a folder of dist/. */
-export const FUNCTIONS = ['ingest', 'deliver', 'recover', 'reconcile', 'freeze', 'api', 'migrate'] as const;
+export const FUNCTIONS = [
+  'ingest',
+  'deliver',
+  'recover',
+  'reconcile',
+  'freeze',
+  'cleanup',
+  'watchtower',
+  'export',
+  'api',
+  'migrate',
+] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 
 export interface FunctionSize {
@@ -35,11 +46,28 @@ export interface LedgerSettings {
   readonly removalPolicy: RemovalPolicy;
 }
 
+/** How long nobody may change or delete what is archived. */
+export interface EvidenceLock {
+  /** GOVERNANCE yields to whoever has the permission to bypass it; COMPLIANCE to nobody, not even to the account's root. */
+  readonly mode: 'GOVERNANCE' | 'COMPLIANCE';
+  readonly days: number;
+}
+
+/** How long the ledger itself keeps what later only the archives hold. */
+export interface RetentionSettings {
+  /** A frozen month can be disputed for so long, and is archived before its rows leave the ledger. */
+  readonly disputeWindowDays: number;
+  readonly eventsDays: number;
+  readonly personalDataDays: number;
+}
+
 export interface StageSettings {
   readonly ledger: LedgerSettings;
   readonly functions: Readonly<Record<FunctionName, FunctionSize>>;
   /** Batches that `deliver` moves at once: each holds one database connection. */
   readonly deliverConcurrency: number;
+  readonly evidenceLock: EvidenceLock;
+  readonly retention: RetentionSettings;
   /** Requests a second that the whole API admits; the limits of a site or key are in the ledger. */
   readonly throttle: { readonly rate: number; readonly burst: number };
   readonly logRetention: RetentionDays;
@@ -60,11 +88,18 @@ const FUNCTION_SIZES = {
   deliver: { memoryMb: 512, timeoutSeconds: 30 },
   recover: { memoryMb: 256, timeoutSeconds: 29 },
   reconcile: { memoryMb: 256, timeoutSeconds: 29 },
-  freeze: { memoryMb: 256, timeoutSeconds: 29 },
+  // Sealing a month of many millions of rows outlasts an HTTP caller, who may ask again.
+  freeze: { memoryMb: 256, timeoutSeconds: 120 },
+  // Archives take long. It stops by itself before this, and long before when called over HTTP; its next run goes on.
+  cleanup: { memoryMb: 512, timeoutSeconds: 14 * 60 },
+  watchtower: { memoryMb: 256, timeoutSeconds: 29 },
+  export: { memoryMb: 512, timeoutSeconds: 15 * 60 },
   api: { memoryMb: 512, timeoutSeconds: 15 },
   // The trigger that waits for it is itself cut off after 15 minutes and must report before that.
   migrate: { memoryMb: 512, timeoutSeconds: 14 * 60 },
 } satisfies Record<FunctionName, FunctionSize>;
+
+const RETENTION: RetentionSettings = { disputeWindowDays: 90, eventsDays: 60, personalDataDays: 30 };
 
 const STAGES = {
   dev: {
@@ -80,6 +115,8 @@ const STAGES = {
     },
     functions: FUNCTION_SIZES,
     deliverConcurrency: 5,
+    evidenceLock: { mode: 'GOVERNANCE', days: 1 },
+    retention: RETENTION,
     throttle: { rate: 2_000, burst: 4_000 },
     logRetention: RetentionDays.ONE_WEEK,
     removalPolicy: RemovalPolicy.DESTROY,
@@ -100,6 +137,8 @@ const STAGES = {
     },
     functions: FUNCTION_SIZES,
     deliverConcurrency: 5,
+    evidenceLock: { mode: 'GOVERNANCE', days: 30 },
+    retention: RETENTION,
     throttle: { rate: 2_000, burst: 4_000 },
     logRetention: RetentionDays.ONE_MONTH,
     removalPolicy: RemovalPolicy.DESTROY,
@@ -121,6 +160,8 @@ const STAGES = {
     },
     functions: { ...FUNCTION_SIZES, ingest: { memoryMb: 1024, timeoutSeconds: 25 } },
     deliverConcurrency: 10,
+    evidenceLock: { mode: 'COMPLIANCE', days: 400 },
+    retention: RETENTION,
     throttle: { rate: 5_000, burst: 5_000 },
     logRetention: RetentionDays.SIX_MONTHS,
     removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,

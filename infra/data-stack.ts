@@ -1,19 +1,24 @@
-// What must survive every deployment: the ledger, the usage counters, the delivery queue and the users.
-import { CfnOutput, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
+// What must survive every deployment: the ledger, the usage counters, the archives, the queues and the users.
+import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
+import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
+import { evidenceBucket, exportsBucket } from './buckets.ts';
 import type { KernelConfig } from './config.ts';
 import { Identity } from './identity.ts';
 import { Ledger } from './ledger.ts';
-import { DeliveryQueue } from './queues.ts';
+import { WorkQueue } from './queues.ts';
 
 export class DataStack extends Stack {
   readonly ledger: Ledger;
   readonly usage: dynamodb.TableV2;
   readonly rateLimit: dynamodb.TableV2;
   readonly cronSecret: ISecret;
-  readonly delivery: DeliveryQueue;
+  readonly delivery: WorkQueue;
+  readonly exportQueue: WorkQueue;
+  readonly exports: Bucket;
+  readonly evidence: Bucket;
   readonly identity: Identity;
 
   constructor(scope: Construct, id: string, props: StackProps & { readonly config: KernelConfig }) {
@@ -23,12 +28,17 @@ export class DataStack extends Stack {
     this.usage = usageTable(this, config);
     this.rateLimit = rateLimitTable(this);
     this.cronSecret = cronSecret(this, config);
-    this.delivery = new DeliveryQueue(this, 'Delivery', config);
+    this.delivery = deliveryQueue(this, config);
+    this.exportQueue = exportQueue(this);
+    this.exports = exportsBucket(this);
+    this.evidence = evidenceBucket(this, config);
     this.identity = new Identity(this, 'Identity', config);
 
     new CfnOutput(this, 'ClusterArn', { value: this.ledger.cluster.clusterArn });
     new CfnOutput(this, 'TableName', { value: this.usage.tableName });
     new CfnOutput(this, 'QueueUrl', { value: this.delivery.queue.queueUrl });
+    new CfnOutput(this, 'ExportsBucket', { value: this.exports.bucketName });
+    new CfnOutput(this, 'EvidenceBucket', { value: this.evidence.bucketName });
     new CfnOutput(this, 'UserPoolId', { value: this.identity.userPool.userPoolId });
     new CfnOutput(this, 'UserPoolClientId', { value: this.identity.client.userPoolClientId });
   }
@@ -59,6 +69,25 @@ function rateLimitTable(scope: Construct): dynamodb.TableV2 {
     reason: 'A window of the rate limit lives for a minute: there is nothing to recover to a point in time.',
   });
   return table;
+}
+
+/** Tells `deliver` which batches wait in the outbox; a lost message costs nothing, because `recover` reads the outbox itself. */
+function deliveryQueue(scope: Construct, config: KernelConfig): WorkQueue {
+  return new WorkQueue(scope, 'Delivery', {
+    // Six times the function's timeout, as Lambda asks for.
+    visibilityTimeout: Duration.seconds(6 * config.functions.deliver.timeoutSeconds),
+    maxReceiveCount: 5,
+  });
+}
+
+/** Tells `export` which file somebody waits for. */
+function exportQueue(scope: Construct): WorkQueue {
+  return new WorkQueue(scope, 'Export', {
+    // A minute more than the function may run. Six times would be right for many pollers that are throttled; here it would
+    // only let a person wait an hour and a half for the second try of a broken export.
+    visibilityTimeout: Duration.minutes(16),
+    maxReceiveCount: 3,
+  });
 }
 
 /** What starts a job over HTTP; the scheduler does not need it, for it invokes by IAM. */

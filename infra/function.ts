@@ -7,6 +7,7 @@ import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { IDatabaseCluster } from 'aws-cdk-lib/aws-rds';
+import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
@@ -86,6 +87,25 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
     this.role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions, resources }));
   }
 
+  /**
+   * Lets the function do this with every object of the bucket. A policy of its own keeps the wildcard, which the key of an
+   * object cannot do without, away from all other grants.
+   */
+  allowObjects(id: string, bucket: Pick<Bucket, 'bucketArn' | 'stack'>, ...actions: string[]): void {
+    const arn = bucket.stack.exportValue(bucket.bucketArn);
+    const objects = new Policy(this, id, {
+      roles: [this.role],
+      statements: [new PolicyStatement({ actions, resources: [`${arn}/*`] })],
+    });
+    // A finding is named by how the template writes the resource: here, by the name of the import.
+    const { 'Fn::ImportValue': name } = objects.stack.resolve(arn) as { 'Fn::ImportValue': string };
+    Validations.of(objects).acknowledge({
+      id: `AwsSolutions-IAM5[Resource::${name}/*]`,
+      reason: 'The keys of objects are made while the function runs; this policy holds no other wildcard.',
+    });
+    this.lambda.node.addDependency(objects);
+  }
+
   private bindDatabase({ cluster, secret, transactions = false }: DatabaseBinding): void {
     const calls = ['ExecuteStatement'];
     if (transactions) {
@@ -118,6 +138,10 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
     resource.node.addDependency(tracing);
   }
 }
+
+/** A function for those who do not care which environment it reads. */
+// biome-ignore lint/suspicious/noExplicitAny: the environments of functions have no common supertype
+export type AnyFunction = KernelFunction<any>;
 
 /** Whether every function has been bundled. @throws Error with the remedy in one sentence. */
 export function requireBundles(entries: readonly FunctionName[]): void {

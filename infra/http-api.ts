@@ -6,7 +6,7 @@ import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { KernelConfig } from './config.ts';
-import type { KernelFunction } from './function.ts';
+import type { AnyFunction } from './function.ts';
 
 /** Names no header, query or body: those carry keys and personal data. */
 const ACCESS_LOG = {
@@ -62,10 +62,10 @@ export class HttpApi extends Construct {
   }
 
   /** Sends the routes to one function. */
-  // biome-ignore lint/suspicious/noExplicitAny: a route does not care which environment its function reads
-  route(id: string, target: KernelFunction<any>, ...routes: Route[]): void {
+  route(id: string, target: AnyFunction, ...routes: Route[]): void {
     const integration = new HttpLambdaIntegration(id, target.lambda, {
-      // Longer than the function's own timeout, so that the function is the one who says that it took too long.
+      // What the gateway allows at most, or less. Functions end before it, so that they are the ones who say that it took
+      // too long; `cleanup`, which may run far longer on its schedule, watches the time of a call over HTTP by itself.
       timeout: Duration.seconds(29),
     });
     for (const { key, authenticatedBy } of routes) {

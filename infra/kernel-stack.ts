@@ -1,25 +1,36 @@
 // What every deployment replaces: the functions, and what calls them.
-import { CfnOutput, Duration, Stack, type StackProps } from 'aws-cdk-lib';
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
-import { ScheduleExpression } from 'aws-cdk-lib/aws-scheduler';
-import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import type {
   ApiEnvironment,
   DeliverEnvironment,
-  FreezeEnvironment,
+  ExportEnvironment,
   IngestEnvironment,
-  ReconcileEnvironment,
-  RecoverEnvironment,
 } from '../shared/config.ts';
-import type { FunctionName, KernelConfig } from './config.ts';
+import type { KernelConfig } from './config.ts';
 import type { DataStack } from './data-stack.ts';
-import { KernelFunction, type OwnEnvironment } from './function.ts';
-import { HttpApi } from './http-api.ts';
-import type { LoginRole } from './ledger.ts';
+import { KernelFunction } from './function.ts';
+import { HttpApi, type Route } from './http-api.ts';
+import { createJobs } from './jobs.ts';
 import { Migrations } from './migrations.ts';
-import { DeadLetterQueue } from './queues.ts';
-import { Schedules } from './schedules.ts';
+
+/** Exports that are built at once: each holds one database connection, for up to a quarter of an hour. */
+const EXPORT_CONCURRENCY = 2; // the least that Lambda takes
+
+const BY_TOKEN = 'The function verifies the JWT itself and then asks the ledger for the rights of its user.';
+const API_ROUTES: readonly Route[] = [
+  { key: 'GET /api/health', authenticatedBy: 'Health is public and tells nothing but "healthy".' },
+  { key: 'GET /openapi.json', authenticatedBy: 'The description of the API is public and holds no data.' },
+  {
+    key: 'GET /api/metrics',
+    authenticatedBy: 'The function asks for the cron secret, or for the JWT of a platform admin.',
+  },
+  { key: 'GET /api/sites', authenticatedBy: BY_TOKEN },
+  { key: 'ANY /api/sites/{proxy+}', authenticatedBy: BY_TOKEN },
+  { key: 'GET /api/billing/{proxy+}', authenticatedBy: BY_TOKEN },
+  { key: 'ANY /api/admin/{proxy+}', authenticatedBy: BY_TOKEN },
+];
 
 export interface KernelStackProps extends StackProps {
   readonly config: KernelConfig;
@@ -29,65 +40,21 @@ export interface KernelStackProps extends StackProps {
 export class KernelStack extends Stack {
   constructor(scope: Construct, id: string, { config, data, ...props }: KernelStackProps) {
     super(scope, id, props);
+    // Before the functions, because one of them is told its address.
+    const http = new HttpApi(this, 'Http', config);
     const ingest = createIngest(this, config, data);
     const deliver = createDeliver(this, config, data);
-    const deadLetters = new DeadLetterQueue(this, 'FailedInvocations').acknowledge();
-    const jobs: JobParts = { scope: this, config, data, deadLetters };
-    const recover = createRecover(jobs);
-    const reconcile = createReconcile(jobs);
-    const freeze = createFreeze(jobs);
+    const exporter = createExport(this, config, data);
     const api = createApi(this, config, data);
+    const jobs = createJobs(this, config, data, http);
 
-    new Migrations(this, 'Migrations', config, data.ledger).before(
-      ingest,
-      deliver,
-      recover,
-      reconcile,
-      freeze,
-      api,
-    );
-    const schedules = new Schedules(this, 'Schedules', config);
-    schedules.run('Recover', recover, ScheduleExpression.rate(Duration.minutes(5)));
-    schedules.run('Reconcile', reconcile, ScheduleExpression.rate(Duration.minutes(15)));
-    schedules.run('Freeze', freeze, ScheduleExpression.expression('cron(0 0 1 * ? *)'));
-
-    const http = new HttpApi(this, 'Http', config);
+    new Migrations(this, 'Migrations', config, data.ledger).before(ingest, deliver, exporter, api, ...jobs);
     http.route('Ingest', ingest, {
       key: 'ANY /api/sync',
       authenticatedBy:
         'The function admits an event by the origin that its site registered, or by an API key.',
     });
-    http.route('Recover', recover, {
-      key: 'ANY /api/cron/recover',
-      authenticatedBy: 'The function compares the cron secret in constant time.',
-    });
-    http.route(
-      'Reconcile',
-      reconcile,
-      ...(['', '/enqueue', '/run', '/backfill'] as const).map((path) => ({
-        key: `ANY /api/cron/reconcile-usage${path}` as const,
-        authenticatedBy: 'The function compares the cron secret in constant time.',
-      })),
-    );
-    http.route('Freeze', freeze, {
-      key: 'ANY /api/cron/invoice-freeze',
-      authenticatedBy: 'The function compares the cron secret in constant time.',
-    });
-    http.route(
-      'Api',
-      api,
-      { key: 'GET /api/health', authenticatedBy: 'Health is public and tells nothing but "healthy".' },
-      {
-        key: 'GET /api/sites/{proxy+}',
-        authenticatedBy:
-          'The function verifies the JWT, and row-level security shows its user own sites only.',
-      },
-      {
-        key: 'ANY /api/admin/{proxy+}',
-        authenticatedBy:
-          'The function verifies the JWT itself and then asks the ledger for the rights of its user.',
-      },
-    );
+    http.route('Api', api, ...API_ROUTES);
     new CfnOutput(this, 'ApiUrl', { value: http.url });
   }
 }
@@ -127,78 +94,47 @@ function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) 
   return deliver;
 }
 
-/** What the jobs share: they run on a schedule or by the cron secret, and what failed waits in one dead-letter queue. */
-interface JobParts {
-  readonly scope: Construct;
-  readonly config: KernelConfig;
-  readonly data: DataStack;
-  readonly deadLetters: IQueue;
-}
-
-interface JobProps<E> {
-  readonly entry: FunctionName;
-  readonly description: string;
-  readonly role: LoginRole;
-  readonly environment: OwnEnvironment<E>;
-}
-
-function createJob<E extends RecoverEnvironment>(
-  { scope, config, data, deadLetters }: JobParts,
-  id: string,
-  { role, ...props }: JobProps<E>,
-): KernelFunction<E> {
-  const job = new KernelFunction<E>(scope, id, {
-    ...props,
+function createExport(scope: Construct, config: KernelConfig, data: DataStack) {
+  const exporter = new KernelFunction<ExportEnvironment>(scope, 'Export', {
     config,
-    database: data.ledger.as(role),
-    deadLetters,
+    entry: 'export',
+    description: 'Builds the files of dispute exports that the queue asks for',
+    database: data.ledger.as('kernel_jobs'),
+    environment: { EXPORT_BUCKET: data.exports.bucketName, EVIDENCE_BUCKET: data.evidence.bucketName },
   });
-  job.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
-  return job;
-}
-
-function createRecover(parts: JobParts) {
-  return createJob<RecoverEnvironment>(parts, 'Recover', {
-    entry: 'recover',
-    description: 'Moves what the queue lost or a delivery left behind',
-    role: 'kernel_deliver',
-    environment: { CRON_SECRET_ARN: parts.data.cronSecret.secretArn },
-  });
-}
-
-function createReconcile(parts: JobParts) {
-  const { cronSecret, usage } = parts.data;
-  const reconcile = createJob<ReconcileEnvironment>(parts, 'Reconcile', {
-    entry: 'reconcile',
-    description: 'Brings usage rows and counters back to the ledger and names what was not delivered',
-    role: 'kernel_jobs',
-    environment: { CRON_SECRET_ARN: cronSecret.secretArn, USAGE_TABLE: usage.tableName },
-  });
-  reconcile.allow(['dynamodb:GetItem', 'dynamodb:UpdateItem'], usage.tableArn);
-  return reconcile;
-}
-
-function createFreeze(parts: JobParts) {
-  return createJob<FreezeEnvironment>(parts, 'Freeze', {
-    entry: 'freeze',
-    description: 'Freezes the invoices of the month that has ended',
-    role: 'kernel_jobs',
-    environment: { CRON_SECRET_ARN: parts.data.cronSecret.secretArn },
-  });
+  exporter.lambda.addEventSource(
+    new SqsEventSource(data.exportQueue.queue, {
+      batchSize: 1,
+      maxConcurrency: EXPORT_CONCURRENCY,
+      reportBatchItemFailures: true,
+    }),
+  );
+  exporter.allowObjects('Files', data.exports, 's3:PutObject', 's3:AbortMultipartUpload');
+  exporter.allowObjects('Archives', data.evidence, 's3:GetObject');
+  return exporter;
 }
 
 function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
   const api = new KernelFunction<ApiEnvironment>(scope, 'Api', {
     config,
     entry: 'api',
-    description: 'Health and administration',
+    description: 'Health, tenants, billing and administration',
     database: data.ledger.as('kernel_api'),
     environment: {
       USAGE_TABLE: data.usage.tableName,
+      EXPORT_QUEUE_URL: data.exportQueue.queue.queueUrl,
+      EXPORT_BUCKET: data.exports.bucketName,
+      EVIDENCE_BUCKET: data.evidence.bucketName,
+      CRON_SECRET_ARN: data.cronSecret.secretArn,
       TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
       TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
     },
   });
-  api.allow(['dynamodb:GetItem'], data.usage.tableArn);
+  api.allow(['dynamodb:GetItem', 'dynamodb:Scan'], data.usage.tableArn);
+  api.allow(['sqs:SendMessage'], data.exportQueue.queue.queueArn);
+  api.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
+  // A link that it signs can do what the function itself may.
+  api.allowObjects('Files', data.exports, 's3:GetObject');
+  api.allowObjects('Archives', data.evidence, 's3:GetObject');
   return api;
 }

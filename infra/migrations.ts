@@ -5,7 +5,7 @@ import { InvocationType, Trigger } from 'aws-cdk-lib/triggers';
 import { Construct } from 'constructs';
 import type { MigrateEnvironment } from '../shared/config.ts';
 import type { KernelConfig } from './config.ts';
-import { KernelFunction } from './function.ts';
+import { type AnyFunction, KernelFunction } from './function.ts';
 import { type Ledger, LOGIN_ROLES } from './ledger.ts';
 
 export class Migrations extends Construct {
@@ -34,8 +34,7 @@ export class Migrations extends Construct {
   }
 
   /** Makes the functions wait for the schema. */
-  // biome-ignore lint/suspicious/noExplicitAny: the order does not care which environment a function reads
-  before(...functions: KernelFunction<any>[]): void {
+  before(...functions: AnyFunction[]): void {
     this.trigger.executeBefore(...functions.map((one) => one.lambda));
   }
 

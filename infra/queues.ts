@@ -2,7 +2,6 @@
 import { Duration, Validations } from 'aws-cdk-lib';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import type { KernelConfig } from './config.ts';
 
 /** Where a message goes that nobody could handle; someone looks at it and sends it back or deletes it. */
 export class DeadLetterQueue extends sqs.Queue {
@@ -24,20 +23,26 @@ export class DeadLetterQueue extends sqs.Queue {
   }
 }
 
-/** Tells `deliver` which batches wait in the outbox; a lost message costs nothing, because `recover` reads the outbox itself. */
-export class DeliveryQueue extends Construct {
+export interface WorkQueueProps {
+  /** At least the timeout of the function behind it: a message must not come back while it is still being handled. */
+  readonly visibilityTimeout: Duration;
+  /** How often a message is tried before a person must look at it. */
+  readonly maxReceiveCount: number;
+}
+
+/** A queue that feeds a function, and the dead-letter queue of what the function could not handle. */
+export class WorkQueue extends Construct {
   readonly queue: sqs.Queue;
   readonly deadLetters: sqs.Queue;
 
-  constructor(scope: Construct, id: string, config: KernelConfig) {
+  constructor(scope: Construct, id: string, { visibilityTimeout, maxReceiveCount }: WorkQueueProps) {
     super(scope, id);
     this.deadLetters = new DeadLetterQueue(this, 'DeadLetters');
     this.queue = new sqs.Queue(this, 'Queue', {
       encryption: sqs.QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
-      // Six times the function's timeout, as Lambda asks for: a message must not come back while it is still being handled.
-      visibilityTimeout: Duration.seconds(6 * config.functions.deliver.timeoutSeconds),
-      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: 5 },
+      visibilityTimeout,
+      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount },
     });
   }
 }

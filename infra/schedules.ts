@@ -6,7 +6,7 @@ import { LambdaInvoke } from 'aws-cdk-lib/aws-scheduler-targets';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import type { KernelConfig } from './config.ts';
-import type { KernelFunction } from './function.ts';
+import type { AnyFunction } from './function.ts';
 import { DeadLetterQueue } from './queues.ts';
 
 export class Schedules extends Construct {
@@ -22,8 +22,7 @@ export class Schedules extends Construct {
     this.deadLetters = new DeadLetterQueue(this, 'DeadLetters').acknowledge();
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: a schedule does not care which environment its function reads
-  run(id: string, job: KernelFunction<any>, expression: scheduler.ScheduleExpression): scheduler.Schedule {
+  run(id: string, job: AnyFunction, expression: scheduler.ScheduleExpression): scheduler.Schedule {
     return new scheduler.Schedule(this, id, {
       scheduleGroup: this.group,
       schedule: expression,

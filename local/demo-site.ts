@@ -1,5 +1,7 @@
 // The site that a newcomer's first event goes to: created through the API, once, and found again at each start.
 
+import { demoUsers } from './issuer.ts';
+
 export interface DemoSite {
   id: string;
   public_id: string;
@@ -8,6 +10,8 @@ export interface DemoSite {
 }
 
 const public_id = 'demo';
+/** The demo users with these roles are members of the site; its owner is the one named owner. */
+const member_roles = ['admin', 'billing', 'analyst', 'operator'];
 
 /** @throws Error with the API's sentence. */
 export async function demoSite(url: string, adminToken: string): Promise<DemoSite> {
@@ -21,10 +25,31 @@ export async function demoSite(url: string, adminToken: string): Promise<DemoSit
     api_key: true,
   });
   const created = await fetch(`${url}/api/admin/sites`, { method: 'POST', headers, body });
-  if (created.ok) return (await created.json()) as DemoSite;
+  if (created.ok) {
+    const site = (await created.json()) as DemoSite;
+    for (const { id, role } of demoUsers.filter((user) => member_roles.includes(user.role)))
+      await addMember(url, headers, site.id, id, role);
+    return site;
+  }
   const known = await fetch(`${url}/api/admin/sites?limit=200`, { headers });
   const { sites, error } = (await known.json()) as { sites?: DemoSite[]; error?: string };
   const found = sites?.find((site) => site.public_id === public_id);
   if (!found) throw new Error(`The demo site could not be created: ${error ?? created.status}`);
   return found;
+}
+
+async function addMember(
+  url: string,
+  headers: Record<string, string>,
+  site: string,
+  user: string,
+  role: string,
+) {
+  const body = JSON.stringify({ role });
+  const answer = await fetch(`${url}/api/admin/sites/${site}/members/${user}`, {
+    method: 'PUT',
+    headers,
+    body,
+  });
+  if (!answer.ok) throw new Error(`The demo user ${role} could not become a member: ${answer.status}`);
 }

@@ -38,6 +38,10 @@ async function describe(stack: LocalStack) {
     stack.resource('AWS::SecretsManager::Secret', 'CronSecret').ref.split(':').at(-1) ?? '';
   const table = stack.resource('AWS::DynamoDB::GlobalTable', 'Usage').ref;
   const queue = stack.resource('AWS::SQS::Queue', 'DeliveryQueue').ref;
+  const buckets = {
+    exports: stack.resource('AWS::S3::Bucket', 'Exports').ref,
+    evidence: stack.resource('AWS::S3::Bucket', 'Evidence').ref,
+  };
   return {
     url: stack.url,
     pid: process.pid,
@@ -48,7 +52,7 @@ async function describe(stack: LocalStack) {
     data_api: { endpoint: stack.door.url, ...operator },
     dynamodb: { endpoint: stack.door.url, usage_table: table, ...operator },
     sqs: { endpoint: stack.door.url, delivery_queue_url: queue, ...operator },
-    s3: { endpoint: stack.door.url, ...operator },
+    s3: { endpoint: stack.door.url, buckets, ...operator },
     secrets_manager: { endpoint: stack.door.url, ...operator },
     issuer: { url: stack.issuer.url },
     secrets: {

@@ -33,7 +33,7 @@ export interface LocalOptions {
   port?: number;
   /** Begins anew: removes what an earlier start left in the folder. */
   fresh?: boolean;
-  /** Keeps tables and queues on disk, so that they survive a restart; Postgres always does. */
+  /** Keeps tables, queues and objects on disk, so that they survive a restart; Postgres always does. */
   durable?: boolean;
   clock?: Clock;
   doorFault?: FaultModule;
@@ -103,7 +103,7 @@ async function start(
   started.push(() => issuer.close());
   state.issuerKey = issuer.key;
 
-  progress('Opening the Data API, DynamoDB, SQS and Secrets Manager');
+  progress('Opening the Data API, DynamoDB, SQS, S3 and Secrets Manager');
   const door = await openDoor(options, postgres, assembly);
   started.push(() => door.close());
 
@@ -161,7 +161,7 @@ async function start(
 /** Only once it is known that the new start can go on. */
 function removeState(directory: string): void {
   removeCluster(join(directory, 'postgres'));
-  for (const left of ['dynamodb', 'sqs', 'state.json'])
+  for (const left of ['dynamodb', 'sqs', 's3', 'state.json'])
     rmSync(join(directory, left), { recursive: true, force: true });
 }
 
@@ -179,6 +179,7 @@ function openDoor(options: LocalOptions, postgres: Postgres, assembly: Assembly)
     ...(options.durable && {
       dynamodbDirectory: join(options.directory, 'dynamodb'),
       queueDirectory: join(options.directory, 'sqs'),
+      objectDirectory: join(options.directory, 's3'),
     }),
     ...(options.doorFault && { fault: options.doorFault }),
   });

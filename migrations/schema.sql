@@ -12,7 +12,47 @@ create type ingest_fallback_status as enum ('PENDING', 'PROCESSING', 'RECOVERED'
 
 create sequence ingest_id_seq as bigint cache 1;
 
+create sequence transfer_no_seq as bigint cache 1;
+
 -- Tables
+
+create table accounts (
+  id uuid not null,
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  version bigint not null default 0,
+  folded_no bigint not null default 0,
+  floor bigint,
+  owner_id uuid,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constrained boolean not null,
+  tenant_id text not null,
+  currency text not null,
+  kind text not null,
+  name text not null default ''::text,
+  balance numeric not null default 0,
+  constraint accounts_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint accounts_pkey PRIMARY KEY (id)
+) with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05);
+
+create table adjustment_proposals (
+  id uuid not null default gen_random_uuid(),
+  created_at timestamp with time zone not null default clock_timestamp(),
+  decided_at timestamp with time zone,
+  site_id uuid not null,
+  corrects_month text not null,
+  event_delta bigint not null,
+  overage_delta bigint not null default 0,
+  reason text not null,
+  author text not null,
+  decided_by text,
+  decision text,
+  constraint adjustment_proposals_check CHECK (((event_delta <> 0) OR (overage_delta <> 0))),
+  constraint adjustment_proposals_check1 CHECK ((((decision IS NULL) = (decided_by IS NULL)) AND ((decision IS NULL) = (decided_at IS NULL)))),
+  constraint adjustment_proposals_corrects_month_check CHECK ((corrects_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text)),
+  constraint adjustment_proposals_decision_check CHECK ((decision = ANY (ARRAY['approved'::text, 'rejected'::text]))),
+  constraint adjustment_proposals_pkey PRIMARY KEY (id),
+  constraint adjustment_proposals_reason_check CHECK (((length(btrim(reason)) >= 1) AND (length(btrim(reason)) <= 2000)))
+);
 
 create table audit_log (
   id bigint not null generated always as identity,
@@ -50,6 +90,51 @@ create table billing_reconciliation_jobs (
   constraint billing_reconciliation_jobs_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
+create table currencies (
+  code text not null,
+  exponent smallint not null,
+  constraint currencies_code_check CHECK ((code ~ '^[A-Z][A-Z0-9_]{1,11}$'::text)),
+  constraint currencies_exponent_check CHECK (((exponent >= 0) AND (exponent <= 18))),
+  constraint currencies_pkey PRIMARY KEY (code)
+);
+
+create table dispute_exports (
+  id bigint not null generated always as identity,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  lease_until timestamp with time zone,
+  site_id uuid not null,
+  year_month text not null,
+  max_id bigint not null,
+  max_adjustment_id bigint not null,
+  row_count bigint not null,
+  rows_done bigint not null default 0,
+  status text not null default 'QUEUED'::text,
+  attempt_count integer not null default 0,
+  requested_by text not null,
+  object_key text,
+  export_hash text,
+  bytes bigint,
+  last_error text,
+  constraint dispute_exports_last_error_check CHECK ((length(last_error) <= 1000)),
+  constraint dispute_exports_pkey PRIMARY KEY (id),
+  constraint dispute_exports_site_id_year_month_max_id_max_adjustment_id_key UNIQUE (site_id, year_month, max_id, max_adjustment_id),
+  constraint dispute_exports_status_check CHECK ((status = ANY (ARRAY['QUEUED'::text, 'BUILDING'::text, 'READY'::text, 'FAILED'::text, 'DEAD'::text]))),
+  constraint dispute_exports_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
+create table entries (
+  transfer_no bigint not null,
+  created_at timestamp with time zone not null,
+  amount bigint not null,
+  balance_before bigint,
+  balance_after bigint,
+  version bigint,
+  account_id uuid not null,
+  n smallint not null,
+  constraint entries_pkey PRIMARY KEY (transfer_no, n)
+) with (autovacuum_vacuum_insert_scale_factor=0.05);
+
 create table events (
   id bigint not null,
   site_id uuid not null,
@@ -61,6 +146,50 @@ create table events (
   user_agent text,
   constraint events_pkey PRIMARY KEY (id)
 ) with (autovacuum_vacuum_insert_scale_factor=0.05);
+
+create table folds (
+  account_id uuid not null,
+  version bigint not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  oldest_at timestamp with time zone not null,
+  newest_at timestamp with time zone not null,
+  upto_no bigint not null,
+  balance_before numeric not null,
+  balance_after numeric not null,
+  constraint folds_pkey PRIMARY KEY (account_id, version),
+  constraint folds_version_check CHECK ((version > 0))
+);
+
+create table holds (
+  id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone,
+  resolved_at timestamp with time zone,
+  amount bigint not null,
+  captured_amount bigint not null default 0,
+  account_id uuid not null,
+  held_id uuid not null,
+  tenant_id text not null,
+  status text not null default 'pending'::text,
+  constraint holds_amount_check CHECK ((amount > 0)),
+  constraint holds_check CHECK (((captured_amount >= 0) AND (captured_amount <= amount))),
+  constraint holds_check1 CHECK (((status = 'pending'::text) = (resolved_at IS NULL))),
+  constraint holds_check2 CHECK (((status = 'captured'::text) = (captured_amount > 0))),
+  constraint holds_pkey PRIMARY KEY (id),
+  constraint holds_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'captured'::text, 'voided'::text, 'expired'::text])))
+) with (fillfactor=80);
+
+create table idempotency_keys (
+  id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  tenant_id text not null,
+  scope text not null,
+  key text not null,
+  verb text not null,
+  body_hash bytea not null,
+  answer jsonb not null,
+  constraint idempotency_keys_pkey PRIMARY KEY (id)
+);
 
 create table ingest_conflicts (
   site_id uuid not null,
@@ -139,6 +268,25 @@ create table invoice_adjustments (
   constraint invoice_adjustments_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
+create table invoice_barriers (
+  site_id uuid not null,
+  year_month text not null,
+  raised_at timestamp with time zone not null default clock_timestamp(),
+  constraint invoice_barriers_pkey PRIMARY KEY (site_id, year_month),
+  constraint invoice_barriers_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
+create table invoice_seals (
+  site_id uuid not null,
+  year_month text not null,
+  sealed_at timestamp with time zone not null default clock_timestamp(),
+  row_count bigint not null,
+  ledger_hash text not null,
+  days jsonb not null,
+  constraint invoice_seals_pkey PRIMARY KEY (site_id, year_month),
+  constraint invoice_seals_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
 create table invoice_snapshot (
   site_id uuid not null,
   year_month text not null,
@@ -155,11 +303,78 @@ create table invoice_snapshot (
   constraint invoice_snapshot_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
+create table job_heartbeats (
+  job text not null,
+  interval_s integer not null,
+  installed_at timestamp with time zone not null default clock_timestamp(),
+  last_ok_at timestamp with time zone,
+  last_failed_at timestamp with time zone,
+  runs_ok bigint not null default 0,
+  runs_failed bigint not null default 0,
+  last_result jsonb,
+  constraint job_heartbeats_interval_s_check CHECK ((interval_s > 0)),
+  constraint job_heartbeats_job_check CHECK ((job ~ '^[a-z_]{1,32}$'::text)),
+  constraint job_heartbeats_pkey PRIMARY KEY (job)
+);
+
+create table ledger_archives (
+  site_id uuid not null,
+  year_month text not null,
+  archived_at timestamp with time zone not null default clock_timestamp(),
+  object_key text not null,
+  row_count bigint not null,
+  billable bigint not null,
+  overage bigint not null,
+  max_id bigint not null,
+  ledger_hash text not null,
+  content_sha256 text not null,
+  object_sha256 text not null,
+  bytes bigint not null,
+  constraint ledger_archives_pkey PRIMARY KEY (site_id, year_month),
+  constraint ledger_archives_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
+);
+
+create table ledger_purges (
+  site_id uuid not null,
+  year_month text not null,
+  purged_at timestamp with time zone not null default clock_timestamp(),
+  constraint ledger_purges_pkey PRIMARY KEY (site_id, year_month)
+);
+
 create table profiles (
   id uuid not null,
   role text not null default 'user'::text,
   constraint profiles_pkey PRIMARY KEY (id),
   constraint profiles_role_check CHECK ((role = ANY (ARRAY['user'::text, 'admin'::text])))
+);
+
+create table promo_lots (
+  id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  expires_at timestamp with time zone not null,
+  amount bigint not null,
+  remaining bigint not null,
+  account_id uuid not null,
+  tenant_id text not null,
+  constraint promo_lots_amount_check CHECK ((amount > 0)),
+  constraint promo_lots_check CHECK (((remaining >= 0) AND (remaining <= amount))),
+  constraint promo_lots_pkey PRIMARY KEY (id)
+) with (fillfactor=80);
+
+create table promo_moves (
+  transfer_no bigint not null,
+  amount bigint not null,
+  lot_id uuid not null,
+  constraint promo_moves_amount_check CHECK ((amount <> 0)),
+  constraint promo_moves_pkey PRIMARY KEY (transfer_no, lot_id)
+);
+
+create table retention_marks (
+  kind text not null,
+  last_id bigint not null default 0,
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint retention_marks_kind_check CHECK ((kind = 'personal_data'::text)),
+  constraint retention_marks_pkey PRIMARY KEY (kind)
 );
 
 create table site_api_keys (
@@ -196,13 +411,17 @@ create table site_plans (
   overage_price_per_1k numeric(20,6),
   created_at timestamp with time zone not null default clock_timestamp(),
   updated_at timestamp with time zone not null default clock_timestamp(),
+  unblock_limit bigint,
+  unblock_until timestamp with time zone,
   constraint site_plans_billing_policy_check CHECK ((billing_policy = ANY (ARRAY['all'::text, 'by_kind'::text]))),
   constraint site_plans_hard_cap_multiplier_check CHECK (((hard_cap_multiplier >= (1)::numeric) AND (hard_cap_multiplier <= (1000)::numeric))),
   constraint site_plans_monthly_limit_check CHECK (((monthly_limit >= 0) AND (monthly_limit <= '1000000000000'::bigint))),
   constraint site_plans_overage_price_per_1k_check CHECK ((overage_price_per_1k >= (0)::numeric)),
   constraint site_plans_pkey PRIMARY KEY (site_id),
   constraint site_plans_plan_tier_check CHECK (((length(plan_tier) >= 1) AND (length(plan_tier) <= 64))),
-  constraint site_plans_site_id_fkey FOREIGN KEY (site_id) REFERENCES sites(id) ON DELETE RESTRICT
+  constraint site_plans_site_id_fkey FOREIGN KEY (site_id) REFERENCES sites(id) ON DELETE RESTRICT,
+  constraint site_plans_unblock CHECK (((unblock_limit IS NULL) = (unblock_until IS NULL))),
+  constraint site_plans_unblock_limit_check CHECK (((unblock_limit >= 0) AND (unblock_limit <= '1000000000000'::bigint)))
 );
 
 create table site_usage_monthly (
@@ -228,6 +447,7 @@ create table sites (
   next_key_version smallint,
   next_key_month text,
   created_at timestamp with time zone not null default clock_timestamp(),
+  synthetic boolean not null default false,
   constraint sites_check CHECK (((next_key_version IS NULL) = (next_key_month IS NULL))),
   constraint sites_key_version_check CHECK ((key_version = ANY (ARRAY[1, 2]))),
   constraint sites_name_check CHECK (((length(btrim(name)) >= 1) AND (length(btrim(name)) <= 200))),
@@ -240,6 +460,29 @@ create table sites (
   constraint sites_rate_limit_check CHECK (((rate_limit >= 1) AND (rate_limit <= 1000000))),
   constraint sites_status_check CHECK ((status = ANY (ARRAY['active'::text, 'closed'::text])))
 );
+
+create table transfers (
+  no bigint not null default nextval('transfer_no_seq'::regclass),
+  id uuid not null,
+  key_id uuid,
+  event_at timestamp with time zone not null,
+  created_at timestamp with time zone not null,
+  reverses bigint,
+  reversible boolean not null,
+  overdraw boolean not null,
+  amount numeric,
+  tenant_id text not null,
+  kind character varying(64) not null,
+  reference character varying(200),
+  reason character varying(2000),
+  actor character varying(200),
+  provider character varying(64),
+  provider_ref character varying(128),
+  provider_event_id character varying(128),
+  metadata jsonb,
+  constraint transfers_id_key UNIQUE (id),
+  constraint transfers_pkey PRIMARY KEY (no)
+) with (autovacuum_vacuum_insert_scale_factor=0.05);
 
 -- Partitions
 
@@ -259,7 +502,63 @@ create table ingest_idempotency_p6 partition of ingest_idempotency FOR VALUES WI
 
 create table ingest_idempotency_p7 partition of ingest_idempotency FOR VALUES WITH (modulus 8, remainder 7);
 
+-- Views
+
+create view ledger_transactions with (security_invoker=true) as
+ SELECT ((t.id || ':'::text) || e.n) AS id,
+    COALESCE(t.reference, ((t.id)::text)::character varying) AS tx_id,
+    t.tenant_id,
+    a.owner_id AS player_id,
+    t.kind AS type,
+        CASE
+            WHEN (e.amount > 0) THEN 'credit'::text
+            ELSE 'debit'::text
+        END AS direction,
+    abs(e.amount) AS amount,
+    a.currency,
+    'posted'::text AS status,
+    k.key AS idempotency_key,
+    t.provider,
+    t.provider_ref,
+    t.provider_event_id,
+    e.created_at,
+    t.event_at,
+    t.id AS transfer_id,
+    e.account_id,
+    a.kind AS bucket,
+    e.amount AS signed_amount,
+    e.balance_before,
+    e.balance_after,
+    e.version,
+    e.transfer_no,
+    e.n
+   FROM (((entries e
+     JOIN accounts a ON ((a.id = e.account_id)))
+     JOIN transfers t ON ((t.no = e.transfer_no)))
+     LEFT JOIN idempotency_keys k ON ((k.id = t.key_id)));
+
+create view wallet_balances with (security_invoker=true) as
+ SELECT a.tenant_id,
+    a.owner_id AS player_id,
+    a.currency,
+    c.exponent,
+    COALESCE(sum(a.balance) FILTER (WHERE (a.kind = 'available'::text)), (0)::numeric) AS balance_real_available,
+    COALESCE(sum(a.balance) FILTER (WHERE (a.kind = 'held'::text)), (0)::numeric) AS balance_real_pending,
+    COALESCE(sum(a.balance) FILTER (WHERE (a.kind = 'promo'::text)), (0)::numeric) AS balance_bonus_available,
+    (0)::numeric AS balance_bonus_pending,
+    max(a.updated_at) AS updated_at
+   FROM (accounts a
+     JOIN currencies c ON ((c.code = a.currency)))
+  WHERE ((a.owner_id IS NOT NULL) AND (a.kind = ANY (ARRAY['available'::text, 'held'::text, 'promo'::text])))
+  GROUP BY a.tenant_id, a.owner_id, a.currency, c.exponent;
+
 -- Indexes
+
+CREATE INDEX accounts_by_owner ON public.accounts USING btree (owner_id) WHERE (owner_id IS NOT NULL);
+
+CREATE INDEX accounts_to_fold ON public.accounts USING btree (id) WHERE (NOT constrained);
+
+CREATE INDEX adjustment_proposals_by_site ON public.adjustment_proposals USING btree (site_id, created_at);
 
 CREATE INDEX audit_log_by_site ON public.audit_log USING btree (site_id, id);
 
@@ -267,7 +566,19 @@ CREATE INDEX billing_reconciliation_due ON public.billing_reconciliation_jobs US
 
 CREATE INDEX billing_reconciliation_recent ON public.billing_reconciliation_jobs USING btree (status, updated_at);
 
+CREATE UNIQUE INDEX entries_of_constrained ON public.entries USING btree (account_id, version) WHERE (version IS NOT NULL);
+
+CREATE INDEX entries_of_unconstrained ON public.entries USING btree (account_id, transfer_no) WHERE (version IS NULL);
+
 CREATE INDEX events_by_site ON public.events USING btree (site_id, id);
+
+CREATE INDEX folds_by_time ON public.folds USING btree (account_id, newest_at);
+
+CREATE INDEX holds_by_account ON public.holds USING btree (account_id, created_at);
+
+CREATE INDEX holds_due ON public.holds USING btree (expires_at) WHERE ((status = 'pending'::text) AND (expires_at IS NOT NULL));
+
+CREATE INDEX holds_pending ON public.holds USING btree (held_id) WHERE (status = 'pending'::text);
 
 CREATE INDEX ingest_fallback_by_batch ON public.ingest_fallback_buffer USING btree (batch_id);
 
@@ -283,13 +594,49 @@ CREATE INDEX ingest_publish_failures_by_time ON public.ingest_publish_failures U
 
 CREATE UNIQUE INDEX ingest_rejected_once ON ONLY public.ingest_idempotency USING btree (site_id, idempotency_key, year_month) WHERE (billing_state = 'REJECTED_QUOTA'::billing_state);
 
+CREATE INDEX ingest_time ON ONLY public.ingest_idempotency USING brin (created_at) WITH (pages_per_range='16', autosummarize='on');
+
+CREATE INDEX promo_lots_due ON public.promo_lots USING btree (expires_at) WHERE (remaining > 0);
+
+CREATE INDEX promo_lots_open ON public.promo_lots USING btree (account_id, expires_at) WHERE (remaining > 0);
+
+CREATE INDEX promo_moves_by_lot ON public.promo_moves USING btree (lot_id);
+
 CREATE INDEX site_api_keys_live ON public.site_api_keys USING btree (site_id, created_at) WHERE (revoked_at IS NULL);
 
 CREATE INDEX site_members_by_user ON public.site_members USING btree (user_id);
 
 CREATE INDEX sites_by_owner ON public.sites USING btree (user_id);
 
+CREATE INDEX transfers_by_original ON public.transfers USING btree (reverses) WHERE (reverses IS NOT NULL);
+
+CREATE UNIQUE INDEX transfers_once_an_event ON public.transfers USING btree (tenant_id, provider, provider_event_id) WHERE (provider_event_id IS NOT NULL);
+
 -- Functions
+
+CREATE OR REPLACE FUNCTION public.account_id(p_tenant text, p_owner uuid, p_currency text, p_kind text, p_name text DEFAULT ''::text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN derived_uuid(((((((((('account|'::text || p_tenant) || '|'::text) || COALESCE((p_owner)::text, ''::text)) || '|'::text) || p_currency) || '|'::text) || p_kind) || '|'::text) || p_name))
+;
+
+CREATE OR REPLACE FUNCTION public.accounts_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if (new.tenant_id ~ '^[A-Za-z0-9_.:-]{1,64}$' and new.name ~ '^[A-Za-z0-9_.:-]{0,64}$' and new.balance = 0 and new.version = 0
+      and new.kind in ('available', 'held', 'promo', 'clearing', 'revenue', 'adjustments', 'promotion')
+      and (new.owner_id is not null) = (new.kind in ('available', 'held', 'promo'))
+      and (new.constrained or new.floor is null and new.owner_id is null)
+      and (new.kind not in ('held', 'promo') or new.floor is not distinct from 0)) is not true then
+    raise exception 'There is no such kind of account.' using errcode = 'RK030';
+  end if;
+  return new;
+end $function$
+;
 
 CREATE OR REPLACE FUNCTION public.adjust_invoice(p_ref text, p_adjustment jsonb, p_author text, p_approver text)
  RETURNS jsonb
@@ -318,6 +665,47 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.adjust_wallet(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+begin
+  if (p_body ->> 'direction' in ('credit', 'debit')) is not true then
+    raise exception 'An adjustment is a debit or a credit.' using errcode = 'RK030';
+  end if;
+  return move_wallet(p_tenant, p_scope, p_key, 'adjust_wallet', p_body, p_body ->> 'direction' = 'credit', 'adjustments', 'admin_adjustment');
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.adjustment_lines(p_site uuid, p_month text, p_max_id bigint)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select utc_text(a.created_at) || ',adjustment:' || a.corrects_month || ':' || a.id || ',0,' || k.kind || ',' || k.delta
+    from invoice_adjustments a cross join lateral (values (1, 'ADJUSTMENT', a.event_delta), (2, 'ADJUSTMENT_OVERAGE', a.overage_delta)) k (n, kind, delta)
+   where a.site_id = p_site and a.year_month = p_month and a.id <= p_max_id and k.delta <> 0 order by a.id, k.n
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.adjustment_row(a invoice_adjustments)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', a.id::text, 'created_at', utc_text(a.created_at), 'year_month', a.year_month, 'corrects_month', a.corrects_month,
+    'event_delta', a.event_delta::text, 'overage_delta', a.overage_delta::text, 'reason', a.reason, 'author', a.author, 'approver', a.approver)
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.append_only()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -326,6 +714,13 @@ AS $function$
 begin
   raise exception '% is append-only', tg_table_name using errcode = 'RK011';
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.archive_line(p_created_at timestamp with time zone, p_key bytea, p_version smallint, p_state billing_state, p_billable boolean, p_id bigint, p_reason billing_reason, p_hash bytea)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN ((((((export_line(p_created_at, p_key, p_version, p_state, p_billable) || ','::text) || p_id) || ','::text) || p_reason) || ','::text) || COALESCE(encode(p_hash, 'hex'::text), ''::text))
 ;
 
 CREATE OR REPLACE FUNCTION public.audit(p_actor text, p_action text, p_resource_type text, p_resource_id text, p_site uuid, p_payload jsonb)
@@ -339,11 +734,208 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.balance_at(p_account uuid, p_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
+ RETURNS numeric
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  account accounts;
+  low     bigint := 0;
+  high    bigint;
+  middle  bigint;
+  base    folds;
+begin
+  select * into account from accounts a where a.id = p_account;
+  if account.constrained then
+    high := account.version;
+    while low < high loop -- versions have no gap and times follow them: halving finds the last one
+      middle := (low + high + 1) / 2;
+      if (select e.created_at <= p_at from entries e where e.account_id = p_account and e.version = middle) then low := middle; else high := middle - 1; end if;
+    end loop;
+    return coalesce((select e.balance_after from entries e where e.account_id = p_account and e.version = low), 0);
+  end if;
+  select * into base from folds f where f.account_id = p_account and f.newest_at <= p_at order by f.newest_at desc, f.version desc limit 1;
+  -- beyond the last fold that reached back before p_at, what was folded is younger
+  select coalesce(max(f.upto_no), base.upto_no, 0) into high from folds f
+   where f.account_id = p_account and f.version > coalesce(base.version, 0) and f.oldest_at <= p_at;
+  return case when account.id is not null then coalesce(base.balance_after, 0) + (
+    select coalesce(sum(e.amount), 0) from entries e where e.account_id = p_account and e.version is null and e.created_at <= p_at
+       and (e.transfer_no > coalesce(base.upto_no, 0) and e.transfer_no <= high or e.transfer_no > account.folded_no)) end;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.begin_call(p_tenant text, p_scope text, p_key text, p_verb text, p_body jsonb, OUT id uuid, OUT hash bytea, OUT answer jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  known bytea;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Money moves at the isolation level read committed.' using errcode = 'RK001';
+  end if;
+  if (p_tenant ~ '^[A-Za-z0-9_.:-]{1,64}$' and p_scope ~ '^[A-Za-z0-9_.:-]{1,128}$' and length(p_key) between 1 and 200
+      and jsonb_typeof(p_body) = 'object') is not true then
+    raise exception 'Tenant, scope, key or body is malformed.' using errcode = 'RK030';
+  end if;
+  id := derived_uuid('key|' || p_tenant || '|' || p_scope || '|' || p_key);
+  hash := sha256(convert_to(p_verb || p_body::text, 'UTF8'));
+  perform pg_advisory_xact_lock(hashtextextended(id::text, 30)); -- before any account: a twin waits here and then finds the answer
+  select k.body_hash, k.answer into known, answer from idempotency_keys k where k.id = begin_call.id;
+  if known <> hash then
+    answer := '{"outcome": "conflict", "code": "IDEMPOTENCY_CONFLICT", "sentence": "This key was used with another body."}';
+  elsif answer is not null then
+    answer := answer || '{"replayed": true}';
+  end if;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.begin_dispute_export(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return month_state(require_capability(p_user, p_platform_admin, p_ref, 'billing:view'), p_month);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.billing_reason_of(p_policy text, p_category text, p_action text)
  RETURNS billing_reason
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE WHEN (p_policy = 'all'::text) THEN 'default_billable'::text WHEN (p_category = 'conversion'::text) THEN 'conversion'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'view'::text)) THEN 'interaction_view'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'scroll_depth'::text)) THEN 'scroll_depth'::text WHEN (p_category = 'system'::text) THEN 'system'::text ELSE 'default_billable'::text END)::billing_reason
+;
+
+CREATE OR REPLACE FUNCTION public.canary_arrived(p_ingest_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select exists (select from events e join sites s on s.id = e.site_id where e.id = ingest_uuid_id(p_ingest_id) and s.synthetic)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.canary_site()
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  created uuid;
+begin
+  insert into sites (public_id, name, origins, synthetic)
+  select 'canary-' || encode(substr(sha256(convert_to(gen_random_uuid()::text, 'UTF8')), 1, 8), 'hex'), 'Canary (synthetic, never billed)', array['https://canary.invalid'], true
+   where pg_try_advisory_xact_lock(hashtextextended('canary', 0)) and not exists (select from sites s where s.synthetic)
+  returning id into created;
+  if created is not null then
+    insert into site_plans (site_id, plan_tier, monthly_limit, billing_policy) values (created, 'canary', 0, 'by_kind');
+  end if;
+  return (select s.public_id from sites s where s.synthetic order by s.created_at limit 1);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.capabilities_of(p_role text)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (p_role = ANY (ARRAY['owner'::text, 'admin'::text])) THEN '{site:write,members:manage,queue:operate,billing:view}'::text[] WHEN (p_role = 'operator'::text) THEN '{queue:operate}'::text[] WHEN (p_role = 'billing'::text) THEN '{billing:view}'::text[] ELSE '{}'::text[] END
+;
+
+CREATE OR REPLACE FUNCTION public.capture(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call   record;
+  held   holds;
+  owned  accounts;
+  target uuid;
+  taken  bigint;
+  code   text;
+  answer jsonb;
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'capture', p_body);
+  if call.answer is not null then return call.answer; end if;
+  select * into held from holds h where h.id = (p_body ->> 'hold_id')::uuid for no key update;
+  select * into owned from accounts a where a.id = held.account_id;
+  target := coalesce((p_body ->> 'account_id')::uuid, account_id(owned.tenant_id, null, owned.currency, 'clearing'));
+  taken := case when p_body ? 'amount_minor' then minor_units(p_body -> 'amount_minor') else held.amount end;
+  code := coalesce(hold_refusal(held, p_tenant), case when taken > held.amount then 'CAPTURE_EXCEEDS_HOLD'
+                   when exists (select from accounts a where a.id = target and a.kind in ('held', 'promo')) then 'ACCOUNT_RESERVED' end);
+  if code is not null then
+    answer := refused(code);
+  else
+    answer := case when taken = held.amount
+      then post(p_tenant, call.id, array[call.id], array['{"kind": "capture"}' || p_body], array[1, 1], array[held.held_id, target], array[- taken, taken])
+      else post(p_tenant, call.id, array[call.id, derived_uuid(call.id || '|release')], array['{"kind": "capture"}' || p_body, '{"kind": "release"}'],
+                array[1, 1, 2, 2], array[held.held_id, target, held.held_id, held.account_id], array[- taken, taken, taken - held.amount, held.amount - taken],
+                p_reversible => array[true, false]) end;
+  end if;
+  if answer ->> 'outcome' = 'done' then
+    update holds h set status = 'captured', captured_amount = taken, resolved_at = clock_timestamp() where h.id = held.id;
+  end if;
+  return end_call(p_tenant, p_scope, p_key, 'capture', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.check_money()
+ RETURNS TABLE(invariant text, violations bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with sums as materialized ( -- one statement, so one snapshot: a movement at work is seen whole or not at all
+    select e.account_id, sum(e.amount) total, coalesce(sum(e.amount) filter (where e.transfer_no <= a.folded_no), 0) folded, count(*) entries
+      from entries e join accounts a on a.id = e.account_id group by e.account_id
+  ), chain as (
+    select e.account_id, count(*) filter (where e.version <> e.nth or e.balance_before <> e.known) breaks, max(e.version) newest
+      from (select e.*, row_number() over w nth, lag(e.balance_after, 1, 0::bigint) over w known from entries e where e.version is not null
+            window w as (partition by e.account_id order by e.version)) e group by e.account_id
+  )
+  select 'entries sum to zero', count(*) from (select from entries e left join accounts a on a.id = e.account_id
+    group by e.transfer_no, a.currency having sum(e.amount) <> 0 or a.currency is null) x
+  union all select 'a transfer has entries', count(*) from transfers t where (select count(*) from entries e where e.transfer_no = t.no) < 2
+  union all select 'an entry has a transfer', count(*) from entries e where not exists (select from transfers t where t.no = e.transfer_no)
+  union all select 'balances sum to zero', count(*) from (select from accounts a left join sums s on s.account_id = a.id
+    group by a.currency having sum(case when a.constrained then a.balance else a.balance + coalesce(s.total - s.folded, 0) end) <> 0) x
+  union all select 'a balance is the sum of its entries', count(*) from accounts a left join sums s on s.account_id = a.id
+    where a.balance <> coalesce(case when a.constrained then s.total else s.folded end, 0)
+  union all select 'a balance is what its last entry says', count(*) from accounts a left join chain c on c.account_id = a.id
+    where a.constrained and a.version <> coalesce(c.newest, 0)
+  union all select 'versions have no gap and balances follow', count(*) from chain c where c.breaks > 0
+  union all select 'folds follow', count(*) from (select f.balance_before <> lag(f.balance_after, 1, 0::numeric) over w or f.version <> row_number() over w broken
+    from folds f window w as (partition by f.account_id order by f.version)) x where x.broken
+  union all select 'a floor holds at every version', count(*) from entries e join accounts a on a.id = e.account_id join transfers t on t.no = e.transfer_no
+    where e.amount < 0 and e.balance_after < a.floor and not t.overdraw
+  union all select 'held is the sum of pending holds', count(*) from accounts a
+    where a.kind = 'held' and a.balance <> (select coalesce(sum(h.amount), 0) from holds h where h.held_id = a.id and h.status = 'pending')
+  union all select 'a hold has its transfer', count(*) from holds h where not exists (select from transfers t where t.id = h.id and t.amount = h.amount)
+  union all select 'promo is the sum of its lots', count(*) from accounts a
+    where a.kind = 'promo' and a.balance <> (select coalesce(sum(l.remaining), 0) from promo_lots l where l.account_id = a.id)
+  union all select 'a lot is the sum of its moves', count(*) from promo_lots l
+    where l.remaining <> (select coalesce(sum(m.amount), 0) from promo_moves m where m.lot_id = l.id)
+  union all select 'reversals do not exceed their original', count(*) from (select from transfers r join transfers o on o.no = r.reverses
+    group by o.no having case when o.amount is null then count(*) > 1 else sum(r.amount) > o.amount end or bool_or(r.tenant_id <> o.tenant_id)) x
+  union all select 'a key has its transfers, a transfer its key', (select count(*) from idempotency_keys k cross join jsonb_array_elements_text(k.answer -> 'transfer_ids') i
+      where not exists (select from transfers t where t.id = i::uuid and t.key_id = k.id))
+    + (select count(*) from transfers t where t.key_id is not null
+        and not exists (select from idempotency_keys k where k.id = t.key_id and k.answer ->> 'outcome' = 'done'))
+  union all select 'a transfer stays in its tenant', count(*) from entries e join accounts a on a.id = e.account_id join transfers t on t.no = e.transfer_no
+    where a.tenant_id <> t.tenant_id
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.claim_billing_reconciliation_jobs(p_limit integer, p_lease_s integer DEFAULT 120)
@@ -362,6 +954,24 @@ AS $function$
       order by d.next_attempt_at, d.id limit least(greatest(p_limit, 1), 500) for update skip locked))
   returning j.id, j.site_id, j.year_month, j.attempt_count
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.claim_dispute_export(p_id bigint, p_lease_s integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  e dispute_exports;
+begin
+  update dispute_exports x
+     set status = 'BUILDING', attempt_count = x.attempt_count + 1, rows_done = 0, lease_until = clock_timestamp() + make_interval(secs => p_lease_s), updated_at = clock_timestamp()
+   where x.id = p_id and (x.status in ('QUEUED', 'FAILED') or (x.status = 'BUILDING' and x.lease_until < clock_timestamp()))
+  returning * into e;
+  if not found then return null; end if;
+  return export_row(e) || jsonb_build_object('archive_key', month_state(e.site_id, e.year_month) ->> 'archive_key');
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.create_api_key(p_ref text, p_hash text, p_prefix text, p_rotate boolean, p_actor text)
@@ -414,6 +1024,68 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.credit_wallet(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+begin
+  return move_wallet(p_tenant, p_scope, p_key, 'credit_wallet', p_body, true, 'clearing', 'deposit');
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.debit_wallet(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+begin
+  return move_wallet(p_tenant, p_scope, p_key, 'debit_wallet', p_body, false, 'clearing', 'withdrawal');
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.decide_adjustment(p_ref text, p_id uuid, p_approve boolean, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+  p    adjustment_proposals;
+begin
+  select * into p from adjustment_proposals x where x.id = p_id and x.site_id = site for update;
+  if not found then
+    raise exception 'The site has no such proposal.' using errcode = 'RK018';
+  end if;
+  if p.decision is not null then
+    if p.decision = (case when p_approve then 'approved' else 'rejected' end) and p.decided_by = p_actor then return proposal_row(p); end if;
+    raise exception 'The proposal was % already.', p.decision using errcode = 'RK019';
+  end if;
+  if p_approve and p.author = p_actor then
+    raise exception 'A proposal is approved by somebody other than its author.' using errcode = 'RK020';
+  end if;
+  update adjustment_proposals set decision = case when p_approve then 'approved' else 'rejected' end, decided_by = p_actor, decided_at = clock_timestamp()
+   where id = p_id returning * into p;
+  if p_approve then
+    perform adjust_invoice(site::text, proposal_row(p) || jsonb_build_object('key', p.id::text), p.author, p_actor);
+  else
+    perform audit(p_actor, 'invoice_adjust_reject', 'invoice', site || ':' || p.corrects_month, site, proposal_row(p));
+  end if;
+  return proposal_row(p);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.default_plan(OUT monthly_limit bigint, OUT soft_limit_enabled boolean, OUT hard_cap_multiplier numeric)
  RETURNS record
  LANGUAGE sql
@@ -436,6 +1108,24 @@ begin
      where o.batch_id = any (array(select b::uuid from jsonb_array_elements_text(p_batches) b)) and o.status <> 'FAILED'
        and (o.attempts = 0 or o.next_attempt_at <= clock_timestamp())
      order by o.id for update skip locked)) m;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.derived_uuid(text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (OVERLAY(OVERLAY(encode(substr(sha256(convert_to($1, 'UTF8'::name)), 1, 16), 'hex'::text) PLACING '8'::text FROM 13) PLACING '8'::text FROM 17))::uuid
+;
+
+CREATE OR REPLACE FUNCTION public.end_call(p_tenant text, p_scope text, p_key text, p_verb text, p_id uuid, p_hash bytea, p_answer jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  insert into idempotency_keys (id, tenant_id, scope, key, verb, body_hash, answer) values (p_id, p_tenant, p_scope, p_key, p_verb, p_hash, p_answer);
+  return p_answer;
 end $function$
 ;
 
@@ -470,6 +1160,200 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.entries_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  -- lateral and limit 1: an index probe for each entry, whatever the statistics say
+  if exists (select from added e
+      left join lateral (select a.currency, a.constrained, a.version, a.balance from accounts a where a.id = e.account_id limit 1) a on true
+     group by e.transfer_no, a.currency
+    having sum(e.amount) <> 0
+        or not bool_and(coalesce(e.amount <> 0 and e.n > 0 and case
+             when a.constrained then e.balance_after = e.balance_before + e.amount and e.version between 1 and a.version
+                                     and (e.version < a.version or e.balance_after = a.balance)
+             else e.version is null and e.balance_before is null and e.balance_after is null and not a.constrained end, false))) then
+    raise exception 'Entries must sum to zero and agree with their accounts.' using errcode = 'RK032';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.erase_payloads(p_user uuid, p_platform_admin boolean, p_ref text, p_selector jsonb, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'site:write');
+begin
+  return erase_site_payloads(site, p_selector, p_limit, p_user::text);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.erase_site_payloads(p_site uuid, p_selector jsonb, p_limit integer, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  only_id  bigint := ingest_uuid_id((p_selector ->> 'ingest_id')::uuid);
+  most     integer := least(greatest(p_limit, 1), 10000);
+  erased   bigint;
+  waiting  bigint;
+begin
+  update events e set payload = '{"erased": true}', client_ip = null, user_agent = null, request_id = null
+   where e.id = any (array(
+     select x.id from events x
+      where x.site_id = p_site and x.payload <> '{"erased": true}' and (only_id is null or x.id = only_id)
+        and (p_selector ->> 'sid' is null or x.payload ->> 'sid' = p_selector ->> 'sid')
+        and (p_selector ->> 'fp' is null or x.payload #>> '{meta,fp}' = p_selector ->> 'fp')
+      order by x.id limit most));
+  get diagnostics erased = row_count;
+  update ingest_fallback_buffer o set payload = '{"erased": true}', client_ip = null, user_agent = null, request_id = null
+   where o.site_id = p_site and o.payload <> '{"erased": true}' and (only_id is null or o.id = only_id)
+     and (p_selector ->> 'sid' is null or o.payload ->> 'sid' = p_selector ->> 'sid')
+     and (p_selector ->> 'fp' is null or o.payload #>> '{meta,fp}' = p_selector ->> 'fp');
+  get diagnostics waiting = row_count;
+  perform audit(p_actor, 'payload_erase', 'events', encode(sha256(convert_to(p_selector::text, 'UTF8')), 'hex'), p_site,
+                jsonb_build_object('erased', (erased + waiting)::text));
+  return jsonb_build_object('erased', (erased + waiting)::text, 'done', erased < most);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.expire_events(p_days integer, p_limit integer, p_dry_run boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  affected bigint;
+  cutoff   timestamptz := clock_timestamp() - make_interval(days => greatest(p_days, 1));
+begin
+  if p_dry_run then
+    return (select count(*) from events e where e.received_at < cutoff
+             and exists (select from invoice_snapshot i where i.site_id = e.site_id and i.year_month = utc_year_month(e.received_at)));
+  end if;
+  delete from events e where e.id = any (array(
+    select x.id from events x where x.received_at < cutoff
+       and exists (select from invoice_snapshot i where i.site_id = x.site_id and i.year_month = utc_year_month(x.received_at))
+     order by x.id limit least(greatest(p_limit, 1), 10000)));
+  get diagnostics affected = row_count;
+  return affected;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.expire_holds(p_limit integer DEFAULT 500)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  due     holds[];
+  each    holds;
+  expired integer := 0;
+begin
+  select array_agg(d) into due from (
+    select h from holds h where h.status = 'pending' and h.expires_at <= clock_timestamp()
+     order by h.expires_at limit least(greatest(p_limit, 1), 5000) for update skip locked) s (d);
+  perform lock_accounts(array(select unnest(array[d.account_id, d.held_id]) from unnest(due) d));
+  foreach each in array coalesce(due, '{}') loop
+    continue when post(each.tenant_id, null, array[derived_uuid('expiry|' || each.id)], array['{"kind": "release", "reason": "expired"}'::jsonb], array[1, 1],
+      array[each.held_id, each.account_id], array[- each.amount, each.amount], p_reversible => array[false]) ->> 'outcome' <> 'done';
+    update holds h set status = 'expired', resolved_at = clock_timestamp() where h.id = each.id;
+    expired := expired + 1;
+  end loop;
+  return expired;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.expire_personal_data(p_days integer, p_limit integer, p_dry_run boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  upto     bigint;
+  affected bigint;
+  mark     bigint;
+  cutoff   timestamptz := clock_timestamp() - make_interval(days => greatest(p_days, 1));
+begin
+  select m.last_id into mark from retention_marks m where m.kind = 'personal_data';
+  if p_dry_run then
+    return (select count(*) from events e where e.id > mark and e.received_at < cutoff and (e.client_ip is not null or e.user_agent is not null));
+  end if;
+  select max(x.id) into upto from (select e.id from events e where e.id > mark and e.received_at < cutoff order by e.id limit least(greatest(p_limit, 1), 10000)) x;
+  if upto is null then return 0; end if;
+  update events e set client_ip = null, user_agent = null
+   where e.id > mark and e.id <= upto and e.received_at < cutoff;
+  get diagnostics affected = row_count;
+  update retention_marks set last_id = upto, updated_at = clock_timestamp() where kind = 'personal_data';
+  return affected;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.expire_promo(p_limit integer DEFAULT 500)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  now_at  timestamptz := clock_timestamp();
+  owned   uuid[];
+  lot     record;
+  booking uuid;
+  expired integer := 0;
+begin
+  owned := array(select distinct d.account_id from (select l.account_id from promo_lots l where l.remaining > 0 and l.expires_at <= now_at
+                  order by l.expires_at limit least(greatest(p_limit, 1), 5000)) d);
+  perform lock_accounts(owned);
+  for lot in select l.id, l.tenant_id, l.account_id, l.remaining, a.currency, (select count(*) from promo_moves m where m.lot_id = l.id) nth
+               from promo_lots l join accounts a on a.id = l.account_id
+              where l.account_id = any(owned) and l.remaining > 0 and l.expires_at <= now_at loop
+    booking := derived_uuid('expiry|' || lot.id || '|' || lot.nth);
+    continue when post(lot.tenant_id, null, array[booking], array['{"kind": "promo_expiry"}'::jsonb], array[1, 1],
+      array[lot.account_id, account_id(lot.tenant_id, null, lot.currency, 'promotion')], array[- lot.remaining, lot.remaining],
+      p_reversible => array[false]) ->> 'outcome' <> 'done';
+    insert into promo_moves (transfer_no, lot_id, amount) select t.no, lot.id, - lot.remaining from transfers t where t.id = booking;
+    update promo_lots l set remaining = 0 where l.id = lot.id;
+    expired := expired + 1;
+  end loop;
+  return expired;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.export_line(p_created_at timestamp with time zone, p_key bytea, p_version smallint, p_state billing_state, p_billable boolean)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN ((((((((utc_text(p_created_at) || ','::text) || ingest_key_text(p_key)) || ','::text) || p_version) || ','::text) || p_state) || ','::text) || p_billable)
+;
+
+CREATE OR REPLACE FUNCTION public.export_row(e dispute_exports)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('export_id', e.id::text, 'site_id', e.site_id, 'year_month', e.year_month, 'status', e.status, 'row_count', e.row_count::text,
+    'rows_done', e.rows_done::text, 'max_id', e.max_id::text, 'max_adjustment_id', e.max_adjustment_id::text, 'object_key', e.object_key,
+    'export_hash', e.export_hash, 'bytes', e.bytes::text, 'attempt', e.attempt_count, 'last_error', e.last_error, 'created_at', utc_text(e.created_at))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.find_site(p_ref text)
  RETURNS uuid
  LANGUAGE sql
@@ -480,6 +1364,25 @@ AS $function$
    where id = case when replace(p_ref, '-', '') ~ '^[0-9a-fA-F]{32}$' then replace(p_ref, '-', '')::uuid end or public_id = p_ref
    order by (public_id = p_ref) limit 1
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.finish_dispute_export(p_id bigint, p_attempt integer, p_object_key text, p_export_hash text, p_bytes bigint, p_error text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  now_status text;
+begin
+  update dispute_exports x
+     set status = case when p_error is null then 'READY' when x.attempt_count >= 3 then 'DEAD' else 'FAILED' end,
+         object_key = p_object_key, export_hash = p_export_hash, bytes = p_bytes, last_error = left(p_error, 1000),
+         rows_done = case when p_error is null then x.row_count else x.rows_done end, lease_until = null, updated_at = clock_timestamp()
+   where x.id = p_id and x.status = 'BUILDING' and x.attempt_count = p_attempt
+  returning x.status into now_status;
+  return coalesce(now_status, 'LOST');
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.finish_reconciliation(p_job bigint, p_attempt integer, p_error text, p_drift_pct numeric, p_result jsonb)
@@ -502,6 +1405,52 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.fold_accounts(p_limit integer DEFAULT 1000)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  upto   bigint;
+  own    xid8;
+  give_up timestamptz := clock_timestamp() + interval '2 seconds';
+  folded integer;
+begin
+  if pg_current_xact_id_if_assigned() is not null or current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'fold_accounts needs a transaction of its own.' using errcode = 'RK001';
+  end if;
+  if not pg_try_advisory_xact_lock(hashtextextended('fold', 30)) then return 0; end if;
+  select case when s.is_called then s.last_value else 0 end into upto from transfer_no_seq s;
+  own := pg_current_xact_id();
+  -- whoever drew a number up to here began before us; once all those have ended, no entry up to here is still to come
+  while pg_snapshot_xmin(pg_current_snapshot()) < own loop
+    if clock_timestamp() > give_up then return 0; end if;
+    perform pg_sleep(0.002);
+  end loop;
+  with stale as materialized (
+    select a.id, a.balance, a.version, f.amount, f.oldest_at, f.newest_at
+      from (select a.* from accounts a where not a.constrained
+               and exists (select from entries e where e.account_id = a.id and e.version is null and e.transfer_no > a.folded_no and e.transfer_no <= upto)
+             order by a.id limit least(greatest(p_limit, 1), 100000)) a
+      cross join lateral (select sum(e.amount) amount, min(e.created_at) oldest_at, max(e.created_at) newest_at from entries e
+                           where e.account_id = a.id and e.version is null and e.transfer_no > a.folded_no and e.transfer_no <= upto) f
+  ), kept as (
+    insert into folds (account_id, version, oldest_at, newest_at, upto_no, balance_before, balance_after)
+    select s.id, s.version + 1, s.oldest_at, greatest(s.newest_at, (select max(f.newest_at) from folds f where f.account_id = s.id)), upto, s.balance, s.balance + s.amount
+      from stale s
+  ), moved as (
+    update accounts a set balance = s.balance + s.amount, version = s.version + 1, folded_no = upto, updated_at = clock_timestamp() from stale s where a.id = s.id
+    returning 1
+  )
+  select count(*) into folded from moved;
+  return folded;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.freeze_barrier(p_site uuid, p_month text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -512,6 +1461,7 @@ AS $function$
 begin
   perform require_ended_month(p_month);
   perform lock_site(p_site);
+  insert into invoice_barriers (site_id, year_month) values (p_site, p_month) on conflict do nothing;
   return true;
 end $function$
 ;
@@ -530,6 +1480,9 @@ declare
   fresh   boolean;
 begin
   perform require_ended_month(p_month);
+  if not exists (select from invoice_barriers b where b.site_id = p_site and b.year_month = p_month) then
+    raise exception 'The month % is not closed yet: the barrier comes first.', p_month using errcode = 'RK012';
+  end if;
   select count(*), count(*) filter (where l.billing_state = 'OVERAGE') into events, overage
     from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month and l.billable;
   select u.event_count into usage from site_usage_monthly u where u.site_id = p_site and u.year_month = p_month;
@@ -561,6 +1514,116 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.grant_promo(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call     record;
+  promo    uuid := wallet_account(p_tenant, p_body, 'promo');
+  currency text := p_body ->> 'currency';
+  expiry   timestamptz := (p_body ->> 'expires_at')::timestamptz;
+  granted  bigint;
+  answer   jsonb;
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'grant_promo', p_body);
+  if call.answer is not null then return call.answer; end if;
+  granted := minor_units(p_body -> 'amount_minor');
+  if (expiry > clock_timestamp()) is not true then
+    answer := refused('EXPIRY_REQUIRED');
+  elsif not exists (select from currencies c where c.code = currency) then
+    answer := refused('CURRENCY_UNKNOWN');
+  else
+    perform open_wallet(p_tenant, (p_body ->> 'owner_id')::uuid, currency);
+    answer := post(p_tenant, call.id, array[call.id], array['{"kind": "promo_credit"}' || p_body], array[1, 1],
+                   array[promo, account_id(p_tenant, null, currency, 'promotion')], array[granted, - granted], p_reversible => array[false]);
+  end if;
+  if answer ->> 'outcome' = 'done' then
+    insert into promo_lots (id, tenant_id, account_id, amount, remaining, expires_at) values (call.id, p_tenant, promo, granted, granted, expiry);
+    insert into promo_moves (transfer_no, lot_id, amount) select t.no, call.id, granted from transfers t where t.id = call.id;
+    answer := answer || jsonb_build_object('lot_id', call.id);
+  end if;
+  return end_call(p_tenant, p_scope, p_key, 'grant_promo', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.heartbeats()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_agg(jsonb_build_object('job', h.job, 'interval_s', h.interval_s, 'last_ok_at', utc_text(h.last_ok_at), 'last_failed_at', utc_text(h.last_failed_at),
+           'runs_ok', h.runs_ok::text, 'runs_failed', h.runs_failed::text,
+           -- a ledger that was away or asleep could not hear the heart: it gets two intervals from its own start
+           'missed', greatest(h.last_ok_at, h.installed_at, pg_postmaster_start_time()) + 2 * make_interval(secs => h.interval_s) < clock_timestamp()) order by h.job)
+    from job_heartbeats h
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.hold(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call      record;
+  amount    bigint;
+  available uuid := wallet_account(p_tenant, p_body, 'available');
+  held      uuid := wallet_account(p_tenant, p_body, 'held');
+  answer    jsonb;
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'hold', p_body);
+  if call.answer is not null then return call.answer; end if;
+  amount := minor_units(p_body -> 'amount_minor');
+  answer := post(p_tenant, call.id, array[call.id], array['{"kind": "hold"}' || p_body], array[1, 1], array[available, held], array[- amount, amount], p_reversible => array[false]);
+  if answer ->> 'code' = 'ACCOUNT_NOT_FOUND' then answer := refused('INSUFFICIENT_FUNDS'); end if; -- who has no wallet has no funds
+  if answer ->> 'outcome' = 'done' then
+    insert into holds (id, tenant_id, account_id, held_id, amount, expires_at)
+    values (call.id, p_tenant, available, held, amount,
+            clock_timestamp() + (case when p_body ? 'expires_in_s' then minor_units(p_body -> 'expires_in_s') end) * interval '1 second');
+    answer := answer || jsonb_build_object('hold_id', call.id);
+  end if;
+  return end_call(p_tenant, p_scope, p_key, 'hold', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.hold_refusal(p_hold holds, p_tenant text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select case when p_hold.tenant_id is distinct from p_tenant then 'HOLD_NOT_FOUND'
+              when p_hold.status = 'expired' or p_hold.status = 'pending' and p_hold.expires_at <= clock_timestamp() then 'HOLD_EXPIRED'
+              when p_hold.status <> 'pending' then 'HOLD_RESOLVED' end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.holds_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from was where status <> 'pending') then
+    raise exception 'A hold is resolved once.' using errcode = 'RK033';
+  end if;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.ingest(p_site uuid, p_batch uuid, p_events jsonb, p_request_id text DEFAULT NULL::text, p_client_ip text DEFAULT NULL::text, p_user_agent text DEFAULT NULL::text, OUT used bigint, OUT quota bigint, OUT remaining bigint, OUT month text, OUT as_of bigint, OUT admitted bigint, OUT retry_after_s bigint, OUT results jsonb)
  RETURNS record
  LANGUAGE plpgsql
@@ -571,14 +1634,15 @@ CREATE OR REPLACE FUNCTION public.ingest(p_site uuid, p_batch uuid, p_events jso
  SET lock_timeout TO '3s'
 AS $function$
 declare
-  now_at   timestamptz;
-  cap      bigint;
-  soft     boolean;
-  policy   text;
-  enforced boolean;
-  frozen   boolean;
-  billed   bigint;
-  overage  bigint;
+  now_at     timestamptz;
+  cap        bigint;
+  soft       boolean;
+  multiplier numeric;
+  policy     text;
+  enforced   boolean;
+  frozen     boolean;
+  billed     bigint;
+  overage    bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'ingest needs the isolation level read committed.' using errcode = 'RK001';
@@ -591,10 +1655,12 @@ begin
   now_at := clock_timestamp(); -- after the lock, so that order of quota, commit and time agree
   loop
     month := utc_year_month(now_at);
-    select p.monthly_limit, p.soft_limit_enabled, floor(p.monthly_limit * p.hard_cap_multiplier), coalesce(p.billing_policy, 'all'),
+    select case when p.unblock_until > now_at then greatest(p.monthly_limit, p.unblock_limit) else p.monthly_limit end,
+           p.soft_limit_enabled or coalesce(p.unblock_until > now_at, false), p.hard_cap_multiplier, coalesce(p.billing_policy, 'all'),
            s.billing_enforcement, u.event_count,
-           exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = month)
-      into quota, soft, cap, policy, enforced, used, frozen
+           exists (select from invoice_barriers b where b.site_id = p_site and b.year_month = month)
+             or exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = month)
+      into quota, soft, multiplier, policy, enforced, used, frozen
       from sites s
       left join site_plans p on p.site_id = s.id
       left join site_usage_monthly u on u.site_id = s.id and u.year_month = month
@@ -606,9 +1672,9 @@ begin
     now_at := month_start(month) + interval '1 month'; -- the clock went back over a freeze: the event belongs to the next month
   end loop;
   if quota is null then
-    select d.monthly_limit, d.soft_limit_enabled, floor(d.monthly_limit * d.hard_cap_multiplier) into quota, soft, cap from default_plan() d;
+    select d.monthly_limit, d.soft_limit_enabled, d.hard_cap_multiplier into quota, soft, multiplier from default_plan() d;
   end if;
-  if not soft then cap := quota; end if;
+  cap := case when soft then floor(quota * multiplier) else quota end;
   if not enforced then cap := 9223372036854775807; end if; -- recorded as OVERAGE, never refused
   if used is null then
     insert into site_usage_monthly (site_id, year_month) values (p_site, month);
@@ -814,6 +1880,126 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.kernel_metrics()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object(
+    'allowed', (select coalesce(sum(u.event_count), 0)::text from site_usage_monthly u),
+    'overage', (select coalesce(sum(u.overage_count), 0)::text from site_usage_monthly u),
+    'publish_failures', (select count(*)::text from ingest_publish_failures),
+    'conflicts', (select count(*)::text from ingest_conflicts),
+    'reconciliation_ok', (select h.runs_ok::text from job_heartbeats h where h.job = 'reconcile'),
+    'reconciliation_failed', (select h.runs_failed::text from job_heartbeats h where h.job = 'reconcile'),
+    'drift_sites_last1h', reconciliation_summary() -> 'drift_sites_last1h',
+    'jobs', heartbeats(),
+    'outbox_waiting', (select count(*)::text from ingest_fallback_buffer o where o.status <> 'FAILED'),
+    'outbox_failed', (select count(*)::text from ingest_fallback_buffer o where o.status = 'FAILED'),
+    'invoices_frozen', (select count(*)::text from invoice_snapshot),
+    'sites', (select count(*)::text from sites s where s.status = 'active' and not s.synthetic))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_days(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('day', d.day, 'rows', d.row_count::text, 'billable', d.billable::text, 'overage', d.overage::text,
+                                               'hash', encode(d.hash, 'hex')) order by d.day), '[]')
+    from (select left(utc_text(l.created_at), 10) as day, count(*) row_count, count(*) filter (where l.billable) billable,
+                 count(*) filter (where l.billable and l.billing_state = 'OVERAGE') overage,
+                 sha256(string_agg(sha256(convert_to(archive_line(l.created_at, l.idempotency_key, l.idempotency_version, l.billing_state, l.billable,
+                                                                  l.id, l.billing_reason, l.payload_hash), 'UTF8')), '' order by l.created_at, l.id)) hash
+            from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month group by 1) d
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_delete_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if coalesce(current_setting('app.purge', true), '') = '' then
+    raise exception '% is append-only', tg_table_name using errcode = 'RK011';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_page(p_site uuid, p_month text, p_after_at timestamp with time zone, p_after_id bigint, p_max_id bigint, p_limit integer, p_window_ms bigint, p_whole boolean)
+ RETURNS TABLE(chunk text, row_count integer, last_at text, last_id bigint, window_ms bigint, done boolean)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET enable_indexscan TO 'off'
+AS $function$ -- only the bitmap of ingest_time reads a window without the rest of the month
+declare
+  month_end timestamptz := month_start(p_month) + interval '1 month';
+  from_at   timestamptz := coalesce(p_after_at, month_start(p_month));
+  to_at     timestamptz;
+  width     interval := make_interval(secs => greatest(p_window_ms, 1) / 1000.0);
+  lines     text[];
+  at_last   timestamptz;
+  id_last   bigint;
+  width_ms  bigint;
+  per_chunk integer := case when p_whole then 250 else 500 end; -- 64 KB is the most that a row of the Data API may hold
+begin
+  loop
+    to_at := least(from_at + width, month_end);
+    with page as materialized (
+      select l.created_at, l.id,
+             case when p_whole then archive_line(l.created_at, l.idempotency_key, l.idempotency_version, l.billing_state, l.billable, l.id, l.billing_reason, l.payload_hash)
+                  else export_line(l.created_at, l.idempotency_key, l.idempotency_version, l.billing_state, l.billable) end line
+        from ingest_idempotency l
+       where l.site_id = p_site and l.created_at >= from_at and l.created_at < to_at and l.id <= p_max_id
+         and (p_after_at is null or (l.created_at, l.id) > (p_after_at, p_after_id))
+       order by l.created_at, l.id limit p_limit)
+    select array_agg(p.line order by p.created_at, p.id), (array_agg(p.created_at order by p.created_at desc, p.id desc))[1],
+           (array_agg(p.id order by p.created_at desc, p.id desc))[1] into lines, at_last, id_last from page p;
+    exit when coalesce(cardinality(lines), 0) >= p_limit or to_at >= month_end;
+    width := width * 4; -- a quiet time: look further
+  end loop;
+  width_ms := greatest(1, least((extract(epoch from case when cardinality(lines) >= p_limit then (at_last - from_at) * 2 else width end) * 1000)::bigint, 2678400000));
+  return query
+    select array_to_string(lines[n:n + per_chunk - 1], E'\n'), least(per_chunk, cardinality(lines) - n + 1), utc_text(at_last), id_last, width_ms, cardinality(lines) < p_limit
+      from generate_series(1, coalesce(cardinality(lines), 0), per_chunk) n;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.ledger_purge_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from (select distinct r.site_id, r.year_month from removed r) d
+              where d.site_id || ':' || d.year_month <> current_setting('app.purge', true)
+                 or not exists (select from ledger_archives a where a.site_id = d.site_id and a.year_month = d.year_month)) then
+    raise exception 'Only rows of an archived month may leave the ledger.' using errcode = 'RK016';
+  end if;
+  return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_adjustments(p_ref text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  return query select proposal_row(p) from adjustment_proposals p where p.site_id = site order by p.created_at desc limit 200;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.list_api_keys(p_ref text)
  RETURNS TABLE(key jsonb)
  LANGUAGE sql
@@ -838,10 +2024,34 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.lock_accounts(p_ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform from accounts a where a.id = any(p_ids) and a.constrained order by a.id for no key update;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.lock_site(p_site uuid)
  RETURNS void
  LANGUAGE sql
 RETURN pg_advisory_xact_lock(hashtextextended(('site:'::text || (p_site)::text), (0)::bigint))
+;
+
+CREATE OR REPLACE FUNCTION public.minor_units(p_amount jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$
+begin
+  if (p_amount #>> '{}' ~ '^[1-9]\d{0,18}$') is not true then
+    raise exception 'An amount is a whole number of minor units, above zero.' using errcode = 'RK030';
+  end if;
+  return (p_amount #>> '{}')::bigint;
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.month_start(text)
@@ -849,6 +2059,40 @@ CREATE OR REPLACE FUNCTION public.month_start(text)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN ((make_date(("left"($1, 4))::integer, ("right"($1, 2))::integer, 1))::timestamp without time zone AT TIME ZONE 'UTC'::text)
+;
+
+CREATE OR REPLACE FUNCTION public.month_state(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('site_id', p_site, 'public_id', s.public_id, 'year_month', p_month,
+    'row_count', coalesce(a.row_count, g.row_count)::text, 'max_id', coalesce(a.max_id, g.max_id, 0)::text,
+    'max_adjustment_id', coalesce((select max(x.id) from invoice_adjustments x where x.site_id = p_site and x.year_month = p_month), 0)::text,
+    'snapshot_hash', (select i.snapshot_hash from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month),
+    'archive_key', case when a.row_count > g.row_count then a.object_key end)
+    from sites s
+    cross join (select count(*) row_count, max(l.id) max_id from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month) g
+    left join ledger_archives a on a.site_id = s.id and a.year_month = p_month
+   where s.id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.months_to_purge(p_window_days integer, p_after_site uuid, p_after_month text, p_limit integer)
+ RETURNS TABLE(site_id uuid, year_month text, archived boolean)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select i.site_id, i.year_month, exists (select from ledger_archives a where a.site_id = i.site_id and a.year_month = i.year_month)
+    from invoice_snapshot i join invoice_seals s using (site_id, year_month)
+   where month_start(i.year_month) + interval '1 month' + make_interval(days => greatest(p_window_days, 90)) <= clock_timestamp()
+     and i.generated_at <= clock_timestamp() - interval '1 month'
+     and not exists (select from ledger_purges p where p.site_id = i.site_id and p.year_month = i.year_month)
+     and (p_after_site is null or (i.site_id, i.year_month) > (p_after_site, p_after_month))
+   order by i.site_id, i.year_month limit least(greatest(p_limit, 1), 1000)
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.move_rows(p_ids bigint[], OUT moved bigint, OUT bad jsonb)
@@ -893,6 +2137,47 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.move_wallet(p_tenant text, p_scope text, p_key text, p_verb text, p_body jsonb, p_credit boolean, p_facing text, p_kind text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  call      record;
+  available uuid := wallet_account(p_tenant, p_body, 'available');
+  currency  text := p_body ->> 'currency';
+  amount    bigint;
+  answer    jsonb;
+begin
+  call := begin_call(p_tenant, p_scope, p_key, p_verb, p_body);
+  if call.answer is not null then return call.answer; end if;
+  amount := minor_units(p_body -> 'amount_minor');
+  if p_verb = 'adjust_wallet' and btrim(coalesce(p_body ->> 'reason', '')) = '' then
+    answer := refused('REASON_REQUIRED');
+  elsif not exists (select from currencies c where c.code = currency) then
+    answer := refused('CURRENCY_UNKNOWN');
+  else
+    if p_credit then perform open_wallet(p_tenant, (p_body ->> 'owner_id')::uuid, currency); end if;
+    amount := case when p_credit then amount else - amount end;
+    answer := post(p_tenant, call.id, array[call.id], array[jsonb_build_object('kind', p_kind) || p_body], array[1, 1],
+      array[available, coalesce((p_body ->> 'account_id')::uuid, account_id(p_tenant, null, currency, p_facing))],
+      array[amount, - amount], p_reserved => false, p_overdraw => coalesce((p_body ->> 'overdraw')::boolean, false));
+    if answer ->> 'code' = 'ACCOUNT_NOT_FOUND' and not p_body ? 'account_id' then answer := refused('INSUFFICIENT_FUNDS'); end if;
+  end if;
+  return end_call(p_tenant, p_scope, p_key, p_verb, call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.my_account_ids()
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select a.id from accounts a where a.owner_id = signed_in_user() or current_setting('app.platform_admin', true) = 'true'
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.my_site_ids()
  RETURNS SETOF uuid
  LANGUAGE sql
@@ -905,6 +2190,345 @@ AS $function$
       or exists (select from profiles p where p.id = signed_in_user() and p.role = 'admin')
       or current_setting('app.platform_admin', true) = 'true'
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.my_sites(p_user uuid, p_platform_admin boolean, p_after timestamp with time zone, p_after_id uuid, p_limit integer)
+ RETURNS TABLE(site jsonb, cursor text)
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform sign_in(p_user, p_platform_admin);
+  return query
+    select jsonb_build_object('id', s.id, 'public_id', s.public_id, 'name', s.name, 'status', s.status, 'created_at', utc_text(s.created_at),
+                              'role', r.role, 'capabilities', capabilities_of(r.role)),
+           utc_text(s.created_at) || ' ' || s.id
+      from sites s, lateral (select site_role(s.id) role) r
+     where p_after is null or (s.created_at, s.id) > (p_after, p_after_id)
+     order by s.created_at, s.id limit least(greatest(p_limit, 1), 200) + 1;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.open_account(p_tenant text, p_owner uuid, p_currency text, p_kind text, p_name text DEFAULT ''::text, p_constrained boolean DEFAULT NULL::boolean, p_floor bigint DEFAULT 0)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  wanted  uuid := account_id(p_tenant, p_owner, p_currency, p_kind, p_name);
+  locked  boolean := coalesce(p_constrained, p_kind in ('available', 'held', 'promo'));
+  account accounts;
+begin
+  insert into accounts (id, tenant_id, owner_id, currency, kind, name, constrained, floor)
+  values (wanted, p_tenant, p_owner, p_currency, p_kind, p_name, locked, case when locked then p_floor end)
+  on conflict (id) do nothing;
+  select * into strict account from accounts a where a.id = wanted;
+  if account.constrained <> locked or account.floor is distinct from (case when locked then p_floor end) then
+    raise exception 'The account exists with another constraint.' using errcode = 'RK031';
+  end if;
+  return wanted;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.open_wallet(p_tenant text, p_owner uuid, p_currency text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  available uuid := account_id(p_tenant, p_owner, p_currency, 'available');
+begin
+  if not exists (select from accounts a where a.id = available) then
+    insert into accounts (id, tenant_id, owner_id, currency, kind, constrained, floor)
+    select account_id(p_tenant, w.owner, p_currency, w.kind), p_tenant, w.owner, p_currency, w.kind, w.owner is not null, case when w.owner is not null then 0 end
+      from (values (p_owner, 'available'), (p_owner, 'held'), (p_owner, 'promo'),
+                   (null, 'adjustments'), (null, 'clearing'), (null, 'promotion'), (null, 'revenue')) w (owner, kind)
+    on conflict (id) do nothing;
+  end if;
+  return available;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_in_force(p_site uuid, p_at timestamp with time zone, OUT quota bigint, OUT soft boolean, OUT multiplier numeric, OUT policy text)
+ RETURNS record
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select case when p.unblock_until > p_at then greatest(p.monthly_limit, p.unblock_limit) else coalesce(p.monthly_limit, d.monthly_limit) end,
+         coalesce(p.unblock_until > p_at, false) or coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
+         coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier), coalesce(p.billing_policy, 'all')
+    from default_plan() d left join site_plans p on p.site_id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.post(p_tenant text, p_key uuid, p_ids uuid[], p_details jsonb[], p_move integer[], p_account uuid[], p_amount bigint[], p_reserved boolean DEFAULT true, p_overdraw boolean DEFAULT false, p_reverses bigint DEFAULT NULL::bigint, p_reversible boolean[] DEFAULT NULL::boolean[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform pg_current_xact_id(); -- before a number is drawn: fold_accounts waits for transactions, and so for numbers
+  if (cardinality(p_details) > 1 or p_details[1] ? 'provider_event_id') and exists (
+      select from unnest(p_details) d join transfers t on t.tenant_id = p_tenant and t.provider = d ->> 'provider' and t.provider_event_id = d ->> 'provider_event_id') then
+    return refused('PROVIDER_EVENT_USED');
+  elsif cardinality(p_ids) = 1 and cardinality(p_amount) = 2 then
+    return post_pair(p_tenant, p_key, p_ids[1], p_details[1], p_account, p_amount, p_reserved, p_overdraw, p_reverses, p_reversible);
+  end if;
+  return post_many(p_tenant, p_key, p_ids, p_details, p_move, p_account, p_amount, p_reserved, p_overdraw, p_reverses, p_reversible);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.post_many(p_tenant text, p_key uuid, p_ids uuid[], p_details jsonb[], p_move integer[], p_account uuid[], p_amount bigint[], p_reserved boolean, p_overdraw boolean, p_reverses bigint, p_reversible boolean[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  result jsonb;
+begin
+  perform from accounts a where a.id = any(p_account) and a.constrained order by a.id for no key update;
+  -- a statement of its own, for its snapshot must be younger than the locks
+  with given as materialized (
+    select u.move, u.account_id, u.amount, u.nth, row_number() over (partition by u.move order by u.nth) n,
+           row_number() over step as step, sum(u.amount) over step as moved, a.tenant_id, a.currency, a.kind, a.constrained, a.floor, a.balance, a.version, a.updated_at
+      from unnest(p_move, p_account, p_amount) with ordinality u (move, account_id, amount, nth)
+      left join lateral (select * from accounts a where a.id = u.account_id limit 1) a on true
+    window step as (partition by u.account_id order by u.nth)
+  ), clock as materialized (
+    select greatest(clock_timestamp(), max(g.updated_at) filter (where g.constrained)) booked_at from given g
+  ), refusal as materialized (
+    select x.move, x.code from (
+      select g.move, 1 rank, 'ACCOUNT_NOT_FOUND' code from given g where g.tenant_id is distinct from p_tenant
+      union all select g.move, 2, 'SAME_ACCOUNT' from given g group by g.move, g.account_id having count(*) > 1
+      union all select g.move, 3, 'ACCOUNT_RESERVED' from given g where not p_reserved and g.kind in ('held', 'promo')
+      union all select g.move, case when count(*) = 1 then 4 else 5 end, case when count(*) = 1 then 'CURRENCY_MISMATCH' else 'UNBALANCED' end
+                  from given g group by g.move, g.currency having sum(g.amount) <> 0
+      union all select g.move, 6, 'INSUFFICIENT_FUNDS' from given g where not p_overdraw and g.amount < 0 and g.balance + g.moved < g.floor
+      union all select g.move, 7, 'BALANCE_OUT_OF_RANGE' from given g where g.constrained and abs(g.balance + g.moved) > 9223372036854775807) x
+     order by x.move, x.rank limit 1
+  ), numbered as materialized (
+    select d.move, d.id, d.detail, nextval('transfer_no_seq') no,
+           (select case when count(distinct g.currency) = 1 then sum(g.amount) filter (where g.amount > 0) end from given g where g.move = d.move) amount
+      from unnest(p_ids, p_details) with ordinality d (id, detail, move) where not exists (select from refusal)
+  ), booked as (
+    insert into transfers (no, id, key_id, event_at, created_at, reverses, reversible, overdraw, amount, tenant_id, kind, reference, reason, actor,
+                           provider, provider_ref, provider_event_id, metadata)
+    select b.no, b.id, p_key, coalesce((b.detail ->> 'event_at')::timestamptz, c.booked_at), c.booked_at, p_reverses, coalesce(p_reversible[b.move], true), p_overdraw, b.amount, p_tenant,
+           b.detail ->> 'kind', b.detail ->> 'reference', b.detail ->> 'reason', b.detail ->> 'actor',
+           b.detail ->> 'provider', b.detail ->> 'provider_ref', b.detail ->> 'provider_event_id', b.detail -> 'metadata'
+      from numbered b, clock c
+  ), last as materialized (
+    select distinct on (g.account_id) g.account_id, g.balance + g.moved as balance, g.version + g.step as version
+      from given g where g.constrained and not exists (select from refusal) order by g.account_id, g.step desc
+  ), moved as (
+    update accounts a set balance = l.balance, version = l.version, updated_at = c.booked_at from last l, clock c where a.id = l.account_id
+  ), added as (
+    insert into entries (transfer_no, n, account_id, amount, created_at, balance_before, balance_after, version)
+    select b.no, g.n, g.account_id, g.amount, c.booked_at, case when g.constrained then g.balance + g.moved - g.amount end,
+           case when g.constrained then g.balance + g.moved end, case when g.constrained then g.version + g.step end
+      from given g join numbered b on b.move = g.move cross join clock c
+  )
+  select coalesce((select refused(r.code, r.move) from refusal r),
+    jsonb_build_object('outcome', 'done', 'transfer_ids', p_ids, 'created_at', (select utc_text(c.booked_at) from clock c),
+      'balances', (select coalesce(jsonb_object_agg(l.account_id, l.balance::text), '{}') from last l)))
+    into result;
+  return result;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.post_pair(p_tenant text, p_key uuid, p_id uuid, p_detail jsonb, p_account uuid[], p_amount bigint[], p_reserved boolean, p_overdraw boolean, p_reverses bigint, p_reversible boolean[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  one  accounts;
+  two  accounts;
+  one_after numeric;
+  two_after numeric;
+  booked_at timestamptz;
+  transfer  bigint;
+begin
+  if p_account[1] < p_account[2] then -- locks in the order of ids
+    select * into one from accounts a where a.id = p_account[1] and a.constrained for no key update;
+    select * into two from accounts a where a.id = p_account[2] and a.constrained for no key update;
+  else
+    select * into two from accounts a where a.id = p_account[2] and a.constrained for no key update;
+    select * into one from accounts a where a.id = p_account[1] and a.constrained for no key update;
+  end if;
+  if one.id is null then select * into one from accounts a where a.id = p_account[1]; end if;
+  if two.id is null then select * into two from accounts a where a.id = p_account[2]; end if;
+  one_after := one.balance + p_amount[1];
+  two_after := two.balance + p_amount[2];
+  if (one.tenant_id = p_tenant and two.tenant_id = p_tenant) is not true then return refused('ACCOUNT_NOT_FOUND', 1);
+  elsif one.id = two.id then return refused('SAME_ACCOUNT', 1);
+  elsif not p_reserved and (one.kind in ('held', 'promo') or two.kind in ('held', 'promo')) then return refused('ACCOUNT_RESERVED', 1);
+  elsif one.currency <> two.currency then return refused('CURRENCY_MISMATCH', 1);
+  elsif p_amount[1]::numeric + p_amount[2] <> 0 then return refused('UNBALANCED', 1);
+  elsif not p_overdraw and (p_amount[1] < 0 and one_after < one.floor or p_amount[2] < 0 and two_after < two.floor) then
+    return refused('INSUFFICIENT_FUNDS', 1);
+  elsif one.constrained and abs(one_after) > 9223372036854775807 or two.constrained and abs(two_after) > 9223372036854775807 then
+    return refused('BALANCE_OUT_OF_RANGE', 1);
+  end if;
+  booked_at := greatest(clock_timestamp(), case when one.constrained then one.updated_at end, case when two.constrained then two.updated_at end);
+  insert into transfers (id, key_id, event_at, created_at, reverses, reversible, overdraw, amount, tenant_id, kind, reference, reason, actor,
+                         provider, provider_ref, provider_event_id, metadata)
+  values (p_id, p_key, coalesce((p_detail ->> 'event_at')::timestamptz, booked_at), booked_at, p_reverses, coalesce(p_reversible[1], true), p_overdraw, abs(p_amount[1]), p_tenant,
+          p_detail ->> 'kind', p_detail ->> 'reference', p_detail ->> 'reason', p_detail ->> 'actor',
+          p_detail ->> 'provider', p_detail ->> 'provider_ref', p_detail ->> 'provider_event_id', p_detail -> 'metadata')
+  returning no into transfer;
+  update accounts a set balance = case a.id when one.id then one_after else two_after end, version = a.version + 1, updated_at = booked_at
+   where a.id in (one.id, two.id) and a.constrained;
+  insert into entries (transfer_no, n, account_id, amount, created_at, balance_before, balance_after, version) values
+    (transfer, 1, one.id, p_amount[1], booked_at, case when one.constrained then one.balance end, case when one.constrained then one_after end,
+     case when one.constrained then one.version + 1 end),
+    (transfer, 2, two.id, p_amount[2], booked_at, case when two.constrained then two.balance end, case when two.constrained then two_after end,
+     case when two.constrained then two.version + 1 end);
+  return jsonb_build_object('outcome', 'done', 'transfer_ids', array[p_id], 'created_at', utc_text(booked_at), 'balances',
+    case when one.constrained then jsonb_build_object(one.id, one_after::text) else '{}' end
+    || case when two.constrained then jsonb_build_object(two.id, two_after::text) else '{}' end);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.progress_dispute_export(p_id bigint, p_attempt integer, p_rows_done bigint, p_lease_s integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  update dispute_exports x set rows_done = p_rows_done, lease_until = clock_timestamp() + make_interval(secs => p_lease_s), updated_at = clock_timestamp()
+   where x.id = p_id and x.status = 'BUILDING' and x.attempt_count = p_attempt;
+  return found;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.proposal_row(p adjustment_proposals)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', p.id, 'site_id', p.site_id, 'corrects_month', p.corrects_month, 'event_delta', p.event_delta::text,
+    'overage_delta', p.overage_delta::text, 'reason', p.reason, 'author', p.author, 'created_at', utc_text(p.created_at),
+    'decision', p.decision, 'decided_by', p.decided_by, 'decided_at', utc_text(p.decided_at))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.propose_adjustment(p_ref text, p_adjustment jsonb, p_author text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+  p    adjustment_proposals;
+begin
+  if not exists (select from invoice_snapshot i where i.site_id = site and i.year_month = p_adjustment ->> 'corrects_month') then
+    raise exception 'The month % of this site is not frozen: its ledger is still open.', p_adjustment ->> 'corrects_month' using errcode = 'RK013';
+  end if;
+  insert into adjustment_proposals (site_id, corrects_month, event_delta, overage_delta, reason, author)
+  values (site, p_adjustment ->> 'corrects_month', (p_adjustment ->> 'event_delta')::bigint, coalesce((p_adjustment ->> 'overage_delta')::bigint, 0),
+          p_adjustment ->> 'reason', p_author) returning * into p;
+  perform audit(p_author, 'invoice_adjust_propose', 'invoice', site || ':' || p.corrects_month, site, proposal_row(p));
+  return proposal_row(p);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.purge_ledger(p_site uuid, p_month text, p_window_days integer, p_limit integer, p_dry_run boolean)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '10s'
+AS $function$
+declare
+  affected bigint;
+begin
+  perform require_purgeable(p_site, p_month, p_window_days);
+  if p_dry_run then
+    return (select count(*) from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month);
+  end if;
+  perform lock_site(p_site);
+  perform set_config('app.purge', p_site || ':' || p_month, true);
+  delete from ingest_idempotency l -- one site lies in one partition, so a ctid is unique
+   where l.site_id = p_site and l.ctid = any (array(
+     select r.ctid from ingest_idempotency r where r.site_id = p_site and r.year_month = p_month limit least(greatest(p_limit, 1), 10000)));
+  get diagnostics affected = row_count;
+  perform set_config('app.purge', '', true);
+  if affected = 0 then
+    insert into ledger_purges (site_id, year_month) values (p_site, p_month) on conflict do nothing;
+    perform audit('cron', 'ledger_purge', 'ledger', p_site || ':' || p_month, p_site, '{}');
+  end if;
+  return affected;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_dispute_export(p_site uuid, p_month text, p_id bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  e dispute_exports;
+begin
+  select * into e from dispute_exports x where x.id = p_id and x.site_id = p_site and x.year_month = p_month;
+  if not found then raise exception 'The site has no such export.' using errcode = 'RK017'; end if;
+  return export_row(e);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_invoice_proof(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return verify_invoice(require_capability(p_user, p_platform_admin, p_ref, 'billing:view'), p_month);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_invoices(p_user uuid, p_platform_admin boolean, p_ref text, p_before text, p_limit integer)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'billing:view');
+begin
+  return query
+    select jsonb_build_object('site_id', i.site_id, 'year_month', i.year_month, 'event_count', i.event_count::text, 'overage_count', i.overage_count::text,
+             'snapshot_hash', i.snapshot_hash, 'hash_version', i.hash_version, 'commit_sha', i.commit_sha,
+             'frozen_at', utc_text(i.generated_at), 'generated_by', i.generated_by,
+             'adjustments', (select coalesce(jsonb_agg(adjustment_row(a) order by a.id), '[]') from invoice_adjustments a
+                              where a.site_id = i.site_id and a.year_month = i.year_month),
+             'corrected_by', (select coalesce(jsonb_agg(adjustment_row(a) order by a.id), '[]') from invoice_adjustments a
+                               where a.site_id = i.site_id and a.corrects_month = i.year_month))
+      from invoice_snapshot i
+     where i.site_id = site and (p_before is null or i.year_month < p_before)
+     order by i.year_month desc limit least(greatest(p_limit, 1), 120) + 1;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_jobs(p_user uuid, p_platform_admin boolean, p_ref text)
+ RETURNS SETOF jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'queue:operate');
+begin
+  return query
+    select jsonb_build_object('id', j.id::text, 'year_month', j.year_month, 'status', j.status, 'attempt_count', j.attempt_count,
+             'last_error', j.last_error, 'last_drift_pct', j.last_drift_pct, 'last_result', j.last_result,
+             'next_attempt_at', utc_text(j.next_attempt_at), 'updated_at', utc_text(j.updated_at))
+      from billing_reconciliation_jobs j where j.site_id = site order by j.year_month desc limit 120;
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.read_receipt(p_user uuid, p_platform_admin boolean, p_ref text, p_ingest_id uuid)
@@ -951,6 +2575,36 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_site_plan(p_user uuid, p_platform_admin boolean, p_ref text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return site_plan(require_capability(p_user, p_platform_admin, p_ref, 'billing:view'));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_site_quota(p_user uuid, p_platform_admin boolean, p_ref text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return site_quota(require_capability(p_user, p_platform_admin, p_ref, null));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_site_usage(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return site_usage(require_capability(p_user, p_platform_admin, p_ref, 'billing:view')::text, p_month);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.reconcile_site(p_site uuid, p_month text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -963,6 +2617,7 @@ begin
   if exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month) then
     return jsonb_build_object('skipped', 'frozen');
   end if;
+  perform pg_advisory_xact_lock(hashtextextended('reconcile:' || p_site || ':' || p_month, 0)); -- two at once would both add the delta
   insert into site_usage_monthly (site_id, year_month) values (p_site, p_month) on conflict do nothing;
   with ledger as (
     select count(*) filter (where l.billable) billable, count(*) filter (where l.billable and l.billing_state = 'OVERAGE') overage
@@ -1008,6 +2663,59 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.record_archive(p_site uuid, p_month text, p_window_days integer, p_archive jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  seal invoice_seals;
+begin
+  perform require_purgeable(p_site, p_month, p_window_days);
+  select * into strict seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  if seal.row_count <> (p_archive ->> 'row_count')::bigint or seal.ledger_hash <> p_archive ->> 'ledger_hash' then
+    raise exception 'The archive of % does not match its seal.', p_month using errcode = 'RK016';
+  end if;
+  insert into ledger_archives (site_id, year_month, object_key, row_count, billable, overage, max_id, ledger_hash, content_sha256, object_sha256, bytes)
+  select p_site, p_month, a.object_key, a.row_count, a.billable, a.overage, a.max_id, a.ledger_hash, a.content_sha256, a.object_sha256, a.bytes
+    from jsonb_to_record(p_archive) a (object_key text, row_count bigint, billable bigint, overage bigint, max_id bigint, ledger_hash text, content_sha256 text, object_sha256 text, bytes bigint)
+  on conflict (site_id, year_month) do nothing;
+  if found then
+    perform audit('cron', 'ledger_archive', 'ledger', p_site || ':' || p_month, p_site, p_archive);
+  end if;
+  return found;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.record_dispute_export(p_user uuid, p_site uuid, p_month text, p_rows bigint, p_export_hash text, p_request_id text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform audit(p_user::text, 'dispute_export', 'dispute_export', p_site || ':' || p_month, p_site,
+                jsonb_build_object('row_count', p_rows::text, 'export_hash', p_export_hash, 'request_id', p_request_id));
+  return true;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.record_heartbeat(p_job text, p_ok boolean, p_result jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  update job_heartbeats h
+     set last_ok_at = case when p_ok then clock_timestamp() else h.last_ok_at end, last_failed_at = case when p_ok then h.last_failed_at else clock_timestamp() end,
+         runs_ok = h.runs_ok + p_ok::integer, runs_failed = h.runs_failed + (not p_ok)::integer, last_result = p_result
+   where h.job = p_job;
+  return found;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.record_publish_failure(p_batch uuid, p_site_public_id text, p_message text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1042,6 +2750,57 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.refused(p_code text, p_movement bigint DEFAULT NULL::bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN jsonb_strip_nulls(jsonb_build_object('outcome', 'refused', 'code', p_code, 'movement', p_movement, 'sentence', CASE p_code WHEN 'INSUFFICIENT_FUNDS'::text THEN 'The balance is too low.'::text WHEN 'ACCOUNT_NOT_FOUND'::text THEN 'The tenant has no such account.'::text WHEN 'ACCOUNT_RESERVED'::text THEN 'Held and promotional balances are moved by their own calls only.'::text WHEN 'SAME_ACCOUNT'::text THEN 'An account may be named once in a movement.'::text WHEN 'CURRENCY_MISMATCH'::text THEN 'The accounts have different currencies.'::text WHEN 'CURRENCY_UNKNOWN'::text THEN 'There is no such currency.'::text WHEN 'UNBALANCED'::text THEN 'The entries do not sum to zero.'::text WHEN 'BALANCE_OUT_OF_RANGE'::text THEN 'The balance would exceed what can be stored.'::text WHEN 'PROVIDER_EVENT_USED'::text THEN 'This event of the provider has moved money already.'::text WHEN 'REASON_REQUIRED'::text THEN 'A reason is required.'::text WHEN 'HOLD_NOT_FOUND'::text THEN 'The tenant has no such hold.'::text WHEN 'HOLD_RESOLVED'::text THEN 'The hold was captured, voided or expired already.'::text WHEN 'HOLD_EXPIRED'::text THEN 'The hold has expired.'::text WHEN 'CAPTURE_EXCEEDS_HOLD'::text THEN 'The capture is more than what is held.'::text WHEN 'TRANSFER_NOT_FOUND'::text THEN 'The tenant has no such transfer.'::text WHEN 'NOT_REVERSIBLE'::text THEN 'This transfer cannot be reversed.'::text WHEN 'REVERSAL_NOT_DIVISIBLE'::text THEN 'A transfer in several currencies can be reversed as a whole only.'::text WHEN 'REVERSAL_EXCEEDS_ORIGINAL'::text THEN 'The reversals would exceed the original.'::text WHEN 'EXPIRY_REQUIRED'::text THEN 'A promotional credit needs an expiry in the future.'::text ELSE NULL::text END))
+;
+
+CREATE OR REPLACE FUNCTION public.request_dispute_export(p_state jsonb, p_by text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  e dispute_exports;
+begin
+  insert into dispute_exports as x (site_id, year_month, max_id, max_adjustment_id, row_count, requested_by)
+  values ((p_state ->> 'site_id')::uuid, p_state ->> 'year_month', (p_state ->> 'max_id')::bigint, (p_state ->> 'max_adjustment_id')::bigint,
+          (p_state ->> 'row_count')::bigint, p_by)
+  on conflict (site_id, year_month, max_id, max_adjustment_id) do update -- objects are kept for seven days
+    set status = 'QUEUED', attempt_count = 0, rows_done = 0, updated_at = clock_timestamp()
+    where x.status in ('FAILED', 'DEAD') or (x.status = 'READY' and x.updated_at < clock_timestamp() - interval '6 days');
+  select * into strict e from dispute_exports x
+   where x.site_id = (p_state ->> 'site_id')::uuid and x.year_month = p_state ->> 'year_month'
+     and x.max_id = (p_state ->> 'max_id')::bigint and x.max_adjustment_id = (p_state ->> 'max_adjustment_id')::bigint;
+  return export_row(e);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.require_capability(p_user uuid, p_platform_admin boolean, p_ref text, p_capability text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid;
+  role text;
+begin
+  perform sign_in(p_user, p_platform_admin);
+  site := find_site(p_ref);
+  role := site_role(site);
+  if site is null or role is null then
+    raise exception 'You have no access to this site.' using errcode = 'RK014'; -- the same for a site that does not exist
+  end if;
+  if p_capability is not null and p_capability <> all (capabilities_of(role)) then
+    raise exception 'Your role at this site (%) lacks %.', role, p_capability using errcode = 'RK014';
+  end if;
+  return site;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.require_ended_month(p_month text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1052,6 +2811,38 @@ begin
     raise exception 'The month % is still open.', p_month using errcode = 'RK012';
   end if;
   return true;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.require_entries(p_movement jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$
+begin
+  if jsonb_typeof(p_movement -> 'entries') is distinct from 'array' or jsonb_array_length(p_movement -> 'entries') not between 2 and 100
+      or p_movement ->> 'kind' is null then
+    raise exception 'A movement has a kind and 2 to 100 entries.' using errcode = 'RK030';
+  end if;
+  return p_movement -> 'entries';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.require_purgeable(p_site uuid, p_month text, p_window_days integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if not exists (select from invoice_snapshot i join invoice_seals s using (site_id, year_month)
+                  where i.site_id = p_site and i.year_month = p_month and i.generated_at <= clock_timestamp() - interval '1 month') then
+    raise exception 'The month % is not frozen, or was frozen less than a month ago.', p_month using errcode = 'RK016';
+  end if;
+  if month_start(p_month) + interval '1 month' + make_interval(days => greatest(p_window_days, 90)) > clock_timestamp() then
+    raise exception 'The dispute window of the month % is still open.', p_month using errcode = 'RK016';
+  end if;
 end $function$
 ;
 
@@ -1071,11 +2862,100 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.restore_lots(p_original bigint, p_reversal uuid)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with given as (
+    select t.no, e.amount from transfers t join entries e on e.transfer_no = t.no join accounts a on a.id = e.account_id
+     where t.id = p_reversal and a.kind = 'promo'
+  ), used as (
+    select m.lot_id, - sum(m.amount) used from promo_moves m
+     where m.transfer_no = p_original or m.transfer_no in (select t.no from transfers t where t.reverses = p_original) group by m.lot_id
+  ), lots as (
+    select l.id, u.used, sum(u.used) over (order by l.expires_at desc, l.id) upto from used u join promo_lots l on l.id = u.lot_id
+  ), parts as (
+    select l.id, g.no, least(l.used, g.amount - (l.upto - l.used))::bigint part from lots l, given g where l.upto - l.used < g.amount and l.used > 0
+  ), restored as (
+    update promo_lots l set remaining = l.remaining + p.part from parts p where l.id = p.id
+  )
+  insert into promo_moves (transfer_no, lot_id, amount) select p.no, p.id, p.part from parts p
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.retry_delay(p_attempts integer)
  RETURNS interval
  LANGUAGE sql
  PARALLEL SAFE
 RETURN (LEAST(('00:00:30'::interval * power((2)::double precision, (LEAST(p_attempts, 12))::double precision)), '06:00:00'::interval) * ((0.5)::double precision + (random() / (2)::double precision)))
+;
+
+CREATE OR REPLACE FUNCTION public.reversal_parts(p_no bigint, p_done numeric, p_amount numeric)
+ RETURNS TABLE(account_id uuid, amount bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with sides as ( -- each side is given back in the order of its entries: what lies between p_done and p_done + p_amount
+    select e.n, e.amount, coalesce(back.id, e.account_id) account_id,
+           sum(abs(e.amount)) over (partition by e.amount > 0 order by e.n) upto
+      from entries e join accounts a on a.id = e.account_id
+      left join accounts back on a.kind = 'held' and back.id = account_id(a.tenant_id, a.owner_id, a.currency, 'available') -- nothing returns into a hold
+     where e.transfer_no = p_no
+  ), parts as (
+    select s.n, s.account_id, s.amount,
+           greatest(0, least(s.upto, p_done + p_amount) - greatest(s.upto - abs(s.amount), p_done)) part from sides s
+  )
+  select p.account_id, (case when p.amount > 0 then - p.part else p.part end)::bigint from parts p where p.part > 0 order by p.n
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.reverse(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call     record;
+  original transfers;
+  done     numeric;
+  amount   numeric;
+  account  uuid[];
+  amounts  bigint[];
+  answer   jsonb;
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'reverse', p_body);
+  if call.answer is not null then return call.answer; end if;
+  select * into original from transfers t where t.id = (p_body ->> 'transfer_id')::uuid and t.tenant_id = p_tenant for no key update; -- one reversal at a time
+  select count(*) filter (where t.amount is null), coalesce(sum(t.amount), 0) into amount, done from transfers t where t.reverses = original.no;
+  if original.no is null then answer := refused('TRANSFER_NOT_FOUND');
+  elsif not original.reversible then answer := refused('NOT_REVERSIBLE');
+  elsif original.amount is null and p_body ? 'amount_minor' then answer := refused('REVERSAL_NOT_DIVISIBLE');
+  elsif amount > 0 then answer := refused('REVERSAL_EXCEEDS_ORIGINAL'); -- in several currencies it was taken back as a whole
+  elsif p_body ? 'amount_minor' then amount := minor_units(p_body -> 'amount_minor');
+  else amount := original.amount - done;
+  end if;
+  if answer is null and original.amount is not null and (amount = 0 or done + amount > original.amount) then
+    answer := refused('REVERSAL_EXCEEDS_ORIGINAL');
+  end if;
+  if answer is null then
+    if original.amount is null then
+      select array_agg(e.account_id order by e.n), array_agg(- e.amount order by e.n) into account, amounts from entries e where e.transfer_no = original.no;
+    else
+      select array_agg(p.account_id), array_agg(p.amount) into account, amounts from reversal_parts(original.no, done, amount) p;
+    end if;
+    answer := post(p_tenant, call.id, array[call.id], array['{"kind": "reversal"}' || p_body], array_fill(1, array[cardinality(amounts)]), account, amounts,
+                   p_overdraw => coalesce((p_body ->> 'overdraw')::boolean, false), p_reverses => original.no, p_reversible => array[false]);
+    if answer ->> 'outcome' = 'done' then perform restore_lots(original.no, call.id); end if;
+  end if;
+  return end_call(p_tenant, p_scope, p_key, 'reverse', call.id, call.hash, answer);
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.revoke_api_key(p_ref text, p_key uuid, p_actor text)
@@ -1097,6 +2977,77 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.seal_hash(p_days jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select encode(sha256(convert_to(coalesce(string_agg(concat_ws('|', d ->> 'day', d ->> 'rows', d ->> 'billable', d ->> 'overage', d ->> 'hash'), E'\n' order by n), ''), 'UTF8')), 'hex')
+    from jsonb_array_elements(p_days) with ordinality e (d, n)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.seal_invoice(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  seal invoice_seals;
+  days jsonb;
+begin
+  if not exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month) then
+    raise exception 'The month % of this site is not frozen.', p_month using errcode = 'RK013';
+  end if;
+  select * into seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  if not found then
+    days := ledger_days(p_site, p_month);
+    insert into invoice_seals (site_id, year_month, row_count, ledger_hash, days)
+    values (p_site, p_month, (select coalesce(sum((d ->> 'rows')::bigint), 0) from jsonb_array_elements(days) d), seal_hash(days), days)
+    on conflict (site_id, year_month) do nothing;
+    select * into strict seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  end if;
+  return jsonb_build_object('row_count', seal.row_count::text, 'ledger_hash', seal.ledger_hash);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.secure_table(p_table regclass, p_members_read boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  execute format('alter table %s enable row level security', p_table);
+  execute format('alter table %s force row level security', p_table);
+  execute format('revoke all on %s from public', p_table);
+  execute format('create policy owner_all on %s to current_user using (true) with check (true)', p_table);
+  execute format('create policy service_role_all on %s to service_role using (true) with check (true)', p_table);
+  execute format('grant select on %s to service_role', p_table);
+  if p_members_read then
+    execute format('create policy member_reads on %s for select to authenticated using (site_id in (select my_site_ids()))', p_table);
+    execute format('grant select on %s to authenticated', p_table);
+  end if;
+  return p_members_read;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.set_enforcement(p_ref text, p_enforced boolean, p_reason text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  update sites set billing_enforcement = p_enforced where id = site;
+  perform audit(p_actor, 'billing_enforcement', 'site', site::text, site, jsonb_build_object('enforced', p_enforced, 'reason', p_reason));
+  return site_plan(site);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.set_role_verifier(p_role name, p_verifier text)
  RETURNS name
  LANGUAGE plpgsql
@@ -1106,11 +3057,31 @@ begin
   if p_verifier !~ '^SCRAM-SHA-256\$' then
     raise exception 'A role takes a SCRAM verifier, never a password.' using errcode = 'RK005';
   end if;
-  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_jobs', 'kernel_api') then
+  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_jobs', 'kernel_api', 'kernel_money') then
     raise exception 'The role % is not one of the kernel''s login roles.', p_role using errcode = 'RK005';
   end if;
   execute format('alter role %I password %L', p_role, p_verifier);
   return p_role;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.set_site_member(p_ref text, p_user uuid, p_role text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  if p_role is null then
+    delete from site_members m where m.site_id = site and m.user_id = p_user;
+  else
+    insert into site_members (site_id, user_id, role) values (site, p_user, p_role)
+    on conflict (site_id, user_id) do update set role = excluded.role;
+  end if;
+  perform audit(p_actor, 'site_member', 'site', site::text, site, jsonb_build_object('user_id', p_user, 'role', p_role));
+  return jsonb_build_object('site_id', site, 'user_id', p_user, 'role', p_role);
 end $function$
 ;
 
@@ -1159,6 +3130,20 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.signed_amount(p_entry jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if (p_entry ->> 'direction' in ('credit', 'debit') and p_entry ->> 'amount_minor' ~ '^[1-9]\d{0,18}$') is not true then
+    raise exception 'An entry is a debit or a credit of a whole number of minor units, above zero.' using errcode = 'RK030';
+  end if;
+  return (p_entry ->> 'amount_minor')::bigint * case p_entry ->> 'direction' when 'credit' then 1 else -1 end;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.signed_in_user()
  RETURNS uuid
  LANGUAGE sql
@@ -1177,6 +3162,52 @@ AS $function$
          (select encode(k.key_hash, 'hex') from site_api_keys k
            where k.site_id = s.id and k.key_hash = decode(p_key_hash, 'hex') and k.revoked_at is null)
     from sites s where s.id = find_site(p_ref) and s.status = 'active'
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.site_plan(p_site uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('plan_tier', coalesce(p.plan_tier, 'default'), 'monthly_limit', coalesce(p.monthly_limit, d.monthly_limit)::text,
+    'soft_limit_enabled', coalesce(p.soft_limit_enabled, d.soft_limit_enabled), 'hard_cap_multiplier', coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier)::text,
+    'billing_policy', coalesce(p.billing_policy, 'all'), 'billing_enforcement', s.billing_enforcement,
+    'unblock', case when p.unblock_until > clock_timestamp()
+                    then jsonb_build_object('monthly_limit', greatest(p.monthly_limit, p.unblock_limit)::text, 'until', utc_text(p.unblock_until)) end)
+    from sites s cross join default_plan() d left join site_plans p on p.site_id = s.id where s.id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.site_quota(p_site uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('site_id', p_site, 'year_month', m.month, 'used', q.used::text, 'limit', q.quota::text, 'cap', q.cap::text,
+    'remaining', greatest(q.quota - q.used, 0)::text, 'remaining_to_cap', greatest(q.cap - q.used, 0)::text,
+    'state', case when q.used < q.quota then 'within' when q.cap is null or q.used < q.cap then 'overage' else 'exhausted' end,
+    'enforced', q.enforced, 'resets_at', utc_text(month_start(m.month) + interval '1 month'), 'as_of', utc_text(clock_timestamp()))
+    from (select utc_year_month(clock_timestamp()) as month) m,
+         lateral (select coalesce(u.event_count, 0) used, p.quota, case when s.billing_enforcement then case when p.soft then floor(p.quota * p.multiplier)::bigint else p.quota end end cap,
+                         s.billing_enforcement enforced
+                    from sites s cross join plan_in_force(s.id, clock_timestamp()) p
+                    left join site_usage_monthly u on u.site_id = s.id and u.year_month = m.month where s.id = p_site) q
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.site_role(p_site uuid)
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select case when current_setting('app.platform_admin', true) = 'true'
+                or exists (select from profiles p where p.id = signed_in_user() and p.role = 'admin') then 'admin'
+              when exists (select from sites s where s.id = p_site and s.user_id = signed_in_user()) then 'owner'
+              else (select m.role from site_members m where m.site_id = p_site and m.user_id = signed_in_user()) end
 $function$
 ;
 
@@ -1232,10 +3263,139 @@ CREATE OR REPLACE FUNCTION public.sites_to_freeze(p_month text, p_after uuid, p_
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
   select s.id from sites s
+    left join invoice_snapshot i on i.site_id = s.id and i.year_month = p_month
    where s.created_at < month_start(p_month) + interval '1 month' and (p_after is null or s.id > p_after)
-     and not exists (select from invoice_snapshot i where i.site_id = s.id and i.year_month = p_month)
+     and (i.site_id is null or i.hash_version > 0 and not exists (select from invoice_seals x where x.site_id = s.id and x.year_month = p_month))
    order by s.id limit least(greatest(p_limit, 1), 1000)
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.spend(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call      record;
+  available uuid := wallet_account(p_tenant, p_body, 'available');
+  promo     uuid := wallet_account(p_tenant, p_body, 'promo');
+  revenue   uuid := account_id(p_tenant, null, p_body ->> 'currency', 'revenue');
+  price     bigint;
+  now_at    timestamptz;
+  from_lots bigint;
+  answer    jsonb;
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'spend', p_body);
+  if call.answer is not null then return call.answer; end if;
+  price := minor_units(p_body -> 'amount_minor');
+  perform lock_accounts(array[available, promo]);
+  now_at := clock_timestamp();
+  select least(price, coalesce(sum(l.remaining), 0)) into from_lots from promo_lots l where l.account_id = promo and l.remaining > 0 and l.expires_at > now_at;
+  select post(p_tenant, call.id, array[call.id], array['{"kind": "spend"}' || p_body], array_agg(1), array_agg(e.account), array_agg(e.amount)) into answer
+    from (values (available, from_lots - price), (promo, - from_lots), (revenue, price)) e (account, amount) where e.amount <> 0;
+  if answer ->> 'code' = 'ACCOUNT_NOT_FOUND' then answer := refused('INSUFFICIENT_FUNDS'); end if;
+  if answer ->> 'outcome' = 'done' and from_lots > 0 then
+    with lots as (
+      select l.id, l.remaining, sum(l.remaining) over (order by l.expires_at, l.id) upto
+        from promo_lots l where l.account_id = promo and l.remaining > 0 and l.expires_at > now_at
+    ), parts as (
+      select l.id, least(l.remaining, from_lots - (l.upto - l.remaining))::bigint part from lots l where l.upto - l.remaining < from_lots
+    ), spent as (
+      update promo_lots l set remaining = l.remaining - p.part from parts p where l.id = p.id
+    )
+    insert into promo_moves (transfer_no, lot_id, amount) select t.no, p.id, - p.part from parts p, transfers t where t.id = call.id;
+    answer := answer || jsonb_build_object('promo_minor', from_lots::text);
+  end if;
+  return end_call(p_tenant, p_scope, p_key, 'spend', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.transfer(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call     record;
+  entries_ jsonb;
+  account  uuid[];
+  amount   bigint[];
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'transfer', p_body);
+  if call.answer is not null then return call.answer; end if;
+  entries_ := require_entries(p_body);
+  for i in 0 .. jsonb_array_length(entries_) - 1 loop
+    account[i + 1] := (entries_ -> i ->> 'account_id')::uuid;
+    amount[i + 1] := signed_amount(entries_ -> i);
+  end loop;
+  return end_call(p_tenant, p_scope, p_key, 'transfer', call.id, call.hash,
+    post(p_tenant, call.id, array[call.id], array[p_body], array_fill(1, array[cardinality(amount)]), account, amount, p_reserved => false));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.transfer_batch(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call      record;
+  ids       uuid[];
+  details   jsonb[];
+  moves     integer[];
+  accounts_ uuid[];
+  amounts   bigint[];
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'transfer_batch', p_body);
+  if call.answer is not null then return call.answer; end if;
+  if jsonb_typeof(p_body -> 'movements') is distinct from 'array' or jsonb_array_length(p_body -> 'movements') not between 1 and 1000 then
+    raise exception 'A batch has 1 to 1000 movements.' using errcode = 'RK030';
+  end if;
+  select array_agg(derived_uuid(call.id || '|' || m.n) order by m.n), array_agg(m.movement order by m.n) into ids, details
+    from jsonb_array_elements(p_body -> 'movements') with ordinality m (movement, n);
+  select array_agg(m.n order by m.n, e.n), array_agg((e.entry ->> 'account_id')::uuid order by m.n, e.n), array_agg(signed_amount(e.entry) order by m.n, e.n)
+    into moves, accounts_, amounts
+    from unnest(details) with ordinality m (movement, n)
+    cross join lateral jsonb_array_elements(require_entries(m.movement)) with ordinality e (entry, n);
+  return end_call(p_tenant, p_scope, p_key, 'transfer_batch', call.id, call.hash,
+    post(p_tenant, call.id, ids, details, moves, accounts_, amounts, p_reserved => false));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.unblock_plan(p_ref text, p_limit bigint, p_until timestamp with time zone, p_reason text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  if p_until is not null and (p_until <= clock_timestamp() or p_until > clock_timestamp() + interval '31 days') then
+    raise exception 'An unblock ends in the future and within 31 days.' using errcode = 'RK015';
+  end if;
+  insert into site_plans (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier)
+  select site, 'default', d.monthly_limit, d.soft_limit_enabled, d.hard_cap_multiplier from default_plan() d on conflict (site_id) do nothing;
+  update site_plans set unblock_limit = case when p_until is not null then p_limit end, unblock_until = p_until where site_id = site;
+  perform audit(p_actor, case when p_until is null then 'plan_unblock_end' else 'plan_unblock' end, 'plan', site::text, site,
+                jsonb_build_object('limit', p_limit::text, 'until', utc_text(p_until), 'reason', p_reason));
+  return site_plan(site);
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.usage_mark(p_site uuid, p_month text)
@@ -1271,64 +3431,217 @@ CREATE OR REPLACE FUNCTION public.verify_invoice(p_site uuid, p_month text)
 AS $function$
 declare
   i       invoice_snapshot;
+  seal    invoice_seals;
+  archive ledger_archives;
+  purged  boolean;
+  days    jsonb;
   events  bigint;
   overage bigint;
+  hash    text;
 begin
   select * into i from invoice_snapshot s where s.site_id = p_site and s.year_month = p_month;
   if not found then
     raise exception 'The month % of this site is not frozen.', p_month using errcode = 'RK013';
   end if;
-  select count(*), count(*) filter (where l.billing_state = 'OVERAGE') into events, overage
-    from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month and l.billable;
-  return jsonb_build_object('site_id', p_site, 'year_month', p_month, 'hash_version', i.hash_version,
+  select * into seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
+  select * into archive from ledger_archives a where a.site_id = p_site and a.year_month = p_month;
+  purged := archive.site_id is not null and archive.row_count > (select count(*) from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month);
+  if purged then -- its rows are leaving or have left: the archive stands for them
+    events := archive.billable; overage := archive.overage; hash := archive.ledger_hash; days := seal.days;
+  else
+    days := ledger_days(p_site, p_month);
+    select coalesce(sum((d ->> 'billable')::bigint), 0), coalesce(sum((d ->> 'overage')::bigint), 0) into events, overage from jsonb_array_elements(days) d;
+    hash := seal_hash(days);
+  end if;
+  return jsonb_build_object('site_id', p_site, 'year_month', p_month, 'hash_version', i.hash_version, 'frozen_at', utc_text(i.generated_at),
     'event_count', i.event_count::text, 'overage_count', i.overage_count::text, 'snapshot_hash', i.snapshot_hash, 'commit_sha', i.commit_sha,
-    'ledger', jsonb_build_object('event_count', events::text, 'overage_count', overage::text),
+    'ledger', jsonb_build_object('event_count', events::text, 'overage_count', overage::text, 'hash', hash, 'days', days),
+    'seal', case when seal.site_id is not null then jsonb_build_object('sealed_at', utc_text(seal.sealed_at), 'row_count', seal.row_count::text, 'ledger_hash', seal.ledger_hash) end,
+    'archive', case when archive.site_id is not null then jsonb_build_object('archived_at', utc_text(archive.archived_at), 'object_key', archive.object_key,
+                      'content_sha256', archive.content_sha256, 'object_sha256', archive.object_sha256, 'purged', purged) end,
     'hash_ok', i.hash_version = 1 and i.snapshot_hash = invoice_hash(p_site, p_month, i.event_count, i.overage_count, i.commit_sha),
-    'ledger_ok', events = i.event_count and overage = i.overage_count);
+    'ledger_ok', events = i.event_count and overage = i.overage_count,
+    'seal_ok', seal.site_id is not null and seal.ledger_hash = hash and seal.ledger_hash = seal_hash(seal.days),
+    'changed_days', case when seal.site_id is not null and not purged then (
+        select coalesce(jsonb_agg(coalesce(n.d ->> 'day', o.d ->> 'day') order by coalesce(n.d ->> 'day', o.d ->> 'day')), '[]')
+          from jsonb_array_elements(days) n (d) full join jsonb_array_elements(seal.days) o (d) on n.d ->> 'day' = o.d ->> 'day'
+         where n.d is distinct from o.d) end);
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.void(p_tenant text, p_scope text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  call   record;
+  held   holds;
+  answer jsonb;
+begin
+  call := begin_call(p_tenant, p_scope, p_key, 'void', p_body);
+  if call.answer is not null then return call.answer; end if;
+  select * into held from holds h where h.id = (p_body ->> 'hold_id')::uuid for no key update;
+  answer := refused(hold_refusal(held, p_tenant));
+  if answer -> 'code' is null then
+    answer := post(p_tenant, call.id, array[call.id], array['{"kind": "release"}' || p_body], array[1, 1], array[held.held_id, held.account_id],
+                   array[- held.amount, held.amount], p_reversible => array[false]);
+    if answer ->> 'outcome' = 'done' then
+      update holds h set status = 'voided', resolved_at = clock_timestamp() where h.id = held.id;
+    end if;
+  end if;
+  return end_call(p_tenant, p_scope, p_key, 'void', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.wallet_account(p_tenant text, p_body jsonb, p_kind text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if p_body ->> 'owner_id' is null or p_body ->> 'currency' is null then
+    raise exception 'A wallet is named by its owner and its currency.' using errcode = 'RK030';
+  end if;
+  return account_id(p_tenant, (p_body ->> 'owner_id')::uuid, p_body ->> 'currency', p_kind);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.watchtower_checks()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object(
+    'now', utc_text(clock_timestamp()),
+    'publish_failures_15m', (select count(*)::text from ingest_publish_failures f where f.created_at > clock_timestamp() - interval '15 minutes'),
+    'outbox', (select jsonb_build_object('waiting', (count(*) filter (where o.status <> 'FAILED'))::text, 'failed', (count(*) filter (where o.status = 'FAILED'))::text,
+                 'oldest_s', coalesce(ceil(extract(epoch from clock_timestamp() - min(o.created_at) filter (where o.status <> 'FAILED'))), 0)::text) from ingest_fallback_buffer o),
+    'reconciliation', reconciliation_summary(),
+    'undelivered', (select coalesce(sum((j.last_result ->> 'undelivered')::bigint), 0)::text from billing_reconciliation_jobs j where j.updated_at > clock_timestamp() - interval '2 hours'),
+    'ledgerless', (select coalesce(sum((j.last_result ->> 'ledgerless')::bigint), 0)::text from billing_reconciliation_jobs j where j.updated_at > clock_timestamp() - interval '2 hours'),
+    'unfrozen', (select jsonb_build_object('count', count(*)::text, 'first', min(u.year_month || ' ' || u.site_id)) from site_usage_monthly u
+                  where month_start(u.year_month) + interval '1 month' + interval '6 hours' < clock_timestamp()
+                    and not exists (select from invoice_snapshot i where i.site_id = u.site_id and i.year_month = u.year_month)),
+    'exports', (select jsonb_build_object('dead', count(*)::text) from dispute_exports x where x.status = 'DEAD'),
+    'ingest', (select jsonb_build_object('last_at', utc_text(max(t.at)), 'age_s', ceil(extract(epoch from clock_timestamp() - max(t.at)))::text) from (
+                 (select e.received_at as at from (select * from events order by id desc limit 1000) e join sites s on s.id = e.site_id and not s.synthetic order by e.id desc limit 1)
+                 union all
+                 (select o.created_at from (select * from ingest_fallback_buffer order by id desc limit 1000) o join sites s on s.id = o.site_id and not s.synthetic order by o.id desc limit 1)) t),
+    'heartbeats', heartbeats())
+$function$
 ;
 
 -- Triggers
 
+CREATE TRIGGER accounts_fixed BEFORE UPDATE OF id, owner_id, tenant_id, currency, kind, name, constrained, floor, created_at ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER accounts_no_delete BEFORE DELETE OR TRUNCATE ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER accounts_valid BEFORE INSERT ON public.accounts FOR EACH ROW EXECUTE FUNCTION accounts_guard();
+
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER currencies_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.currencies FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER entries_balanced AFTER INSERT ON public.entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION entries_guard();
+
+CREATE TRIGGER folds_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.folds FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER holds_fixed BEFORE UPDATE OF id, created_at, expires_at, amount, account_id, held_id, tenant_id ON public.holds FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER holds_no_delete BEFORE DELETE OR TRUNCATE ON public.holds FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER holds_resolved_once AFTER UPDATE ON public.holds REFERENCING OLD TABLE AS was FOR EACH STATEMENT EXECUTE FUNCTION holds_guard();
+
+CREATE TRIGGER idempotency_keys_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.idempotency_keys FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p0 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p0 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p0 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p0 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p1 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p0 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p1 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p1 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p1 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p2 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p1 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p2 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p2 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p2 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p3 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p2 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p3 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p3 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p3 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p4 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p3 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p4 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p4 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p4 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p5 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p4 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p5 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p5 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p5 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p6 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p5 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p6 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p6 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p6 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
-CREATE TRIGGER ingest_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ingest_idempotency_p7 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p6 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
+CREATE TRIGGER ingest_append_only BEFORE UPDATE OR TRUNCATE ON public.ingest_idempotency_p7 FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ingest_delete BEFORE DELETE ON public.ingest_idempotency_p7 FOR EACH STATEMENT EXECUTE FUNCTION ledger_delete_guard();
 
 CREATE TRIGGER ingest_frozen AFTER INSERT ON public.ingest_idempotency_p7 REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION frozen_guard();
 
+CREATE TRIGGER ingest_purge AFTER DELETE ON public.ingest_idempotency_p7 REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION ledger_purge_guard();
+
 CREATE TRIGGER invoice_adjustments_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_adjustments FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER invoice_barriers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_barriers FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER invoice_seals_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_seals FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER invoice_snapshot_no_delete BEFORE DELETE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
 
@@ -1336,15 +3649,43 @@ CREATE TRIGGER invoice_snapshot_no_truncate BEFORE TRUNCATE ON public.invoice_sn
 
 CREATE TRIGGER invoice_snapshot_no_update BEFORE UPDATE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
 
+CREATE TRIGGER ledger_archives_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_archives FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER ledger_purges_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_purges FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER promo_lots_fixed BEFORE UPDATE OF id, created_at, expires_at, amount, account_id, tenant_id ON public.promo_lots FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER promo_lots_no_delete BEFORE DELETE OR TRUNCATE ON public.promo_lots FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER promo_moves_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.promo_moves FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.site_plans FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
+CREATE TRIGGER transfers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.transfers FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 -- Row-level security
+
+alter table accounts enable row level security, force row level security;
+
+alter table adjustment_proposals enable row level security, force row level security;
 
 alter table audit_log enable row level security, force row level security;
 
 alter table billing_reconciliation_jobs enable row level security, force row level security;
 
+alter table currencies enable row level security, force row level security;
+
+alter table dispute_exports enable row level security, force row level security;
+
+alter table entries enable row level security, force row level security;
+
 alter table events enable row level security, force row level security;
+
+alter table folds enable row level security, force row level security;
+
+alter table holds enable row level security, force row level security;
+
+alter table idempotency_keys enable row level security, force row level security;
 
 alter table ingest_conflicts enable row level security, force row level security;
 
@@ -1372,9 +3713,25 @@ alter table ingest_publish_failures enable row level security, force row level s
 
 alter table invoice_adjustments enable row level security, force row level security;
 
+alter table invoice_barriers enable row level security, force row level security;
+
+alter table invoice_seals enable row level security, force row level security;
+
 alter table invoice_snapshot enable row level security, force row level security;
 
+alter table job_heartbeats enable row level security, force row level security;
+
+alter table ledger_archives enable row level security, force row level security;
+
+alter table ledger_purges enable row level security, force row level security;
+
 alter table profiles enable row level security, force row level security;
+
+alter table promo_lots enable row level security, force row level security;
+
+alter table promo_moves enable row level security, force row level security;
+
+alter table retention_marks enable row level security, force row level security;
 
 alter table site_api_keys enable row level security, force row level security;
 
@@ -1386,7 +3743,21 @@ alter table site_usage_monthly enable row level security, force row level securi
 
 alter table sites enable row level security, force row level security;
 
+alter table transfers enable row level security, force row level security;
+
 -- Policies
+
+create policy owner_all on accounts for all to kernel_master using (true) with check (true);
+
+create policy owner_reads on accounts for select to authenticated using ((id IN ( SELECT my_account_ids() AS my_account_ids)));
+
+create policy service_role_all on accounts for all to service_role using (true) with check (true);
+
+create policy member_reads on adjustment_proposals for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on adjustment_proposals for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on adjustment_proposals for all to service_role using (true) with check (true);
 
 create policy owner_all on audit_log for all to kernel_master using (true) with check (true);
 
@@ -1398,11 +3769,47 @@ create policy owner_all on billing_reconciliation_jobs for all to kernel_master 
 
 create policy service_role_all on billing_reconciliation_jobs for all to service_role using (true) with check (true);
 
+create policy everyone_reads on currencies for select to authenticated using (true);
+
+create policy owner_all on currencies for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on currencies for all to service_role using (true) with check (true);
+
+create policy member_reads on dispute_exports for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on dispute_exports for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on dispute_exports for all to service_role using (true) with check (true);
+
+create policy owner_all on entries for all to kernel_master using (true) with check (true);
+
+create policy owner_reads on entries for select to authenticated using ((account_id IN ( SELECT my_account_ids() AS my_account_ids)));
+
+create policy service_role_all on entries for all to service_role using (true) with check (true);
+
 create policy member_reads on events for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
 create policy owner_all on events for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on events for all to service_role using (true) with check (true);
+
+create policy owner_all on folds for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on folds for all to service_role using (true) with check (true);
+
+create policy owner_all on holds for all to kernel_master using (true) with check (true);
+
+create policy owner_reads on holds for select to authenticated using ((account_id IN ( SELECT my_account_ids() AS my_account_ids)));
+
+create policy service_role_all on holds for all to service_role using (true) with check (true);
+
+create policy owner_all on idempotency_keys for all to kernel_master using (true) with check (true);
+
+create policy owner_reads on idempotency_keys for select to authenticated using ((EXISTS ( SELECT
+   FROM transfers t
+  WHERE (t.id = idempotency_keys.id))));
+
+create policy service_role_all on idempotency_keys for all to service_role using (true) with check (true);
 
 create policy member_reads on ingest_conflicts for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
@@ -1432,15 +3839,61 @@ create policy owner_all on invoice_adjustments for all to kernel_master using (t
 
 create policy service_role_all on invoice_adjustments for all to service_role using (true) with check (true);
 
+create policy member_reads on invoice_barriers for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on invoice_barriers for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on invoice_barriers for all to service_role using (true) with check (true);
+
+create policy member_reads on invoice_seals for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on invoice_seals for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on invoice_seals for all to service_role using (true) with check (true);
+
 create policy member_reads on invoice_snapshot for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
 create policy owner_all on invoice_snapshot for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on invoice_snapshot for all to service_role using (true) with check (true);
 
+create policy owner_all on job_heartbeats for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on job_heartbeats for all to service_role using (true) with check (true);
+
+create policy member_reads on ledger_archives for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on ledger_archives for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on ledger_archives for all to service_role using (true) with check (true);
+
+create policy member_reads on ledger_purges for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on ledger_purges for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on ledger_purges for all to service_role using (true) with check (true);
+
 create policy owner_all on profiles for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on profiles for all to service_role using (true) with check (true);
+
+create policy owner_all on promo_lots for all to kernel_master using (true) with check (true);
+
+create policy owner_reads on promo_lots for select to authenticated using ((account_id IN ( SELECT my_account_ids() AS my_account_ids)));
+
+create policy service_role_all on promo_lots for all to service_role using (true) with check (true);
+
+create policy owner_all on promo_moves for all to kernel_master using (true) with check (true);
+
+create policy owner_reads on promo_moves for select to authenticated using ((EXISTS ( SELECT
+   FROM promo_lots l
+  WHERE (l.id = promo_moves.lot_id))));
+
+create policy service_role_all on promo_moves for all to service_role using (true) with check (true);
+
+create policy owner_all on retention_marks for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on retention_marks for all to service_role using (true) with check (true);
 
 create policy owner_all on site_api_keys for all to kernel_master using (true) with check (true);
 
@@ -1470,9 +3923,25 @@ create policy owner_all on sites for all to kernel_master using (true) with chec
 
 create policy service_role_all on sites for all to service_role using (true) with check (true);
 
+create policy owner_all on transfers for all to kernel_master using (true) with check (true);
+
+create policy owner_reads on transfers for select to authenticated using ((EXISTS ( SELECT
+   FROM entries e
+  WHERE (e.transfer_no = transfers.no))));
+
+create policy service_role_all on transfers for all to service_role using (true) with check (true);
+
 -- Grants on tables
 
 grant insert, select on invoice_snapshot to service_role;
+
+grant select on accounts to authenticated;
+
+grant select on accounts to service_role;
+
+grant select on adjustment_proposals to authenticated;
+
+grant select on adjustment_proposals to service_role;
 
 grant select on audit_log to service_role;
 
@@ -1480,9 +3949,29 @@ grant select on billing_reconciliation_jobs to authenticated;
 
 grant select on billing_reconciliation_jobs to service_role;
 
+grant select on currencies to authenticated;
+
+grant select on currencies to service_role;
+
+grant select on dispute_exports to authenticated;
+
+grant select on dispute_exports to service_role;
+
+grant select on entries to authenticated;
+
+grant select on entries to service_role;
+
 grant select on events to authenticated;
 
 grant select on events to service_role;
+
+grant select on folds to service_role;
+
+grant select on holds to authenticated;
+
+grant select on holds to service_role;
+
+grant select on idempotency_keys to service_role;
 
 grant select on ingest_conflicts to authenticated;
 
@@ -1502,9 +3991,41 @@ grant select on invoice_adjustments to authenticated;
 
 grant select on invoice_adjustments to service_role;
 
+grant select on invoice_barriers to authenticated;
+
+grant select on invoice_barriers to service_role;
+
+grant select on invoice_seals to authenticated;
+
+grant select on invoice_seals to service_role;
+
 grant select on invoice_snapshot to authenticated;
 
+grant select on job_heartbeats to service_role;
+
+grant select on ledger_archives to authenticated;
+
+grant select on ledger_archives to service_role;
+
+grant select on ledger_purges to authenticated;
+
+grant select on ledger_purges to service_role;
+
+grant select on ledger_transactions to authenticated;
+
+grant select on ledger_transactions to service_role;
+
 grant select on profiles to service_role;
+
+grant select on promo_lots to authenticated;
+
+grant select on promo_lots to service_role;
+
+grant select on promo_moves to authenticated;
+
+grant select on promo_moves to service_role;
+
+grant select on retention_marks to service_role;
 
 grant select on site_api_keys to service_role;
 
@@ -1524,27 +4045,101 @@ grant select on sites to authenticated;
 
 grant select on sites to service_role;
 
+grant select on transfers to authenticated;
+
+grant select on transfers to service_role;
+
+grant select on wallet_balances to authenticated;
+
+grant select on wallet_balances to service_role;
+
 -- Grants on functions
+
+grant execute on function account_id(text,uuid,text,text,text) to authenticated;
+
+grant execute on function account_id(text,uuid,text,text,text) to service_role;
 
 grant execute on function adjust_invoice(text,jsonb,text,text) to kernel_api;
 
+grant execute on function adjust_wallet(text,text,text,jsonb) to kernel_money;
+
+grant execute on function adjustment_lines(uuid,text,bigint) to kernel_api;
+
+grant execute on function adjustment_lines(uuid,text,bigint) to kernel_jobs;
+
+grant execute on function adjustment_row(invoice_adjustments) to kernel_api;
+
+grant execute on function balance_at(uuid,timestamp with time zone) to kernel_api;
+
+grant execute on function balance_at(uuid,timestamp with time zone) to kernel_money;
+
+grant execute on function begin_dispute_export(uuid,boolean,text,text) to kernel_api;
+
+grant execute on function canary_arrived(uuid) to kernel_jobs;
+
+grant execute on function canary_site() to kernel_jobs;
+
+grant execute on function capabilities_of(text) to kernel_api;
+
+grant execute on function capture(text,text,text,jsonb) to kernel_money;
+
+grant execute on function check_money() to kernel_api;
+
+grant execute on function check_money() to kernel_jobs;
+
+grant execute on function check_money() to kernel_money;
+
 grant execute on function claim_billing_reconciliation_jobs(integer,integer) to kernel_jobs;
+
+grant execute on function claim_dispute_export(bigint,integer) to kernel_jobs;
 
 grant execute on function create_api_key(text,text,text,boolean,text) to kernel_api;
 
 grant execute on function create_site(jsonb,text) to kernel_api;
 
+grant execute on function credit_wallet(text,text,text,jsonb) to kernel_money;
+
+grant execute on function debit_wallet(text,text,text,jsonb) to kernel_money;
+
+grant execute on function decide_adjustment(text,uuid,boolean,text) to kernel_api;
+
 grant execute on function deliver(jsonb) to kernel_deliver;
+
+grant execute on function derived_uuid(text) to authenticated;
+
+grant execute on function derived_uuid(text) to service_role;
 
 grant execute on function enqueue_reconciliation(text,text,uuid,boolean) to kernel_jobs;
 
+grant execute on function erase_payloads(uuid,boolean,text,jsonb,integer) to kernel_api;
+
+grant execute on function erase_site_payloads(uuid,jsonb,integer,text) to kernel_api;
+
+grant execute on function expire_events(integer,integer,boolean) to kernel_jobs;
+
+grant execute on function expire_holds(integer) to kernel_jobs;
+
+grant execute on function expire_personal_data(integer,integer,boolean) to kernel_jobs;
+
+grant execute on function expire_promo(integer) to kernel_jobs;
+
 grant execute on function find_site(text) to kernel_api;
 
+grant execute on function finish_dispute_export(bigint,integer,text,text,bigint,text) to kernel_jobs;
+
 grant execute on function finish_reconciliation(bigint,integer,text,numeric,jsonb) to kernel_jobs;
+
+grant execute on function fold_accounts(integer) to kernel_jobs;
 
 grant execute on function freeze_barrier(uuid,text) to kernel_jobs;
 
 grant execute on function freeze_invoice(uuid,text,text,text) to kernel_jobs;
+
+grant execute on function grant_promo(text,text,text,jsonb) to kernel_money;
+
+grant execute on function heartbeats() to kernel_jobs;
+
+grant execute on function hold(text,text,text,jsonb) to kernel_money;
 
 grant execute on function ingest(uuid,uuid,jsonb,text,text,text) to kernel_ingest;
 
@@ -1564,6 +4159,18 @@ grant execute on function kernel_health() to kernel_api;
 
 grant execute on function kernel_health() to kernel_ingest;
 
+grant execute on function kernel_metrics() to kernel_api;
+
+grant execute on function kernel_metrics() to kernel_jobs;
+
+grant execute on function ledger_days(uuid,text) to kernel_jobs;
+
+grant execute on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) to kernel_api;
+
+grant execute on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) to kernel_jobs;
+
+grant execute on function list_adjustments(text) to kernel_api;
+
 grant execute on function list_api_keys(text) to kernel_api;
 
 grant execute on function list_sites(timestamp with time zone,uuid,integer) to kernel_api;
@@ -1574,23 +4181,79 @@ grant execute on function month_start(text) to kernel_jobs;
 
 grant execute on function month_start(text) to service_role;
 
+grant execute on function month_state(uuid,text) to kernel_api;
+
+grant execute on function month_state(uuid,text) to kernel_jobs;
+
+grant execute on function months_to_purge(integer,uuid,text,integer) to kernel_jobs;
+
+grant execute on function my_account_ids() to authenticated;
+
+grant execute on function my_account_ids() to service_role;
+
 grant execute on function my_site_ids() to authenticated;
 
 grant execute on function my_site_ids() to service_role;
 
+grant execute on function my_sites(uuid,boolean,timestamp with time zone,uuid,integer) to kernel_api;
+
+grant execute on function open_account(text,uuid,text,text,text,boolean,bigint) to kernel_money;
+
+grant execute on function open_wallet(text,uuid,text) to kernel_money;
+
+grant execute on function progress_dispute_export(bigint,integer,bigint,integer) to kernel_jobs;
+
+grant execute on function propose_adjustment(text,jsonb,text) to kernel_api;
+
+grant execute on function purge_ledger(uuid,text,integer,integer,boolean) to kernel_jobs;
+
+grant execute on function read_dispute_export(uuid,text,bigint) to kernel_api;
+
+grant execute on function read_invoice_proof(uuid,boolean,text,text) to kernel_api;
+
+grant execute on function read_invoices(uuid,boolean,text,text,integer) to kernel_api;
+
+grant execute on function read_jobs(uuid,boolean,text) to kernel_api;
+
 grant execute on function read_receipt(uuid,boolean,text,uuid) to kernel_api;
+
+grant execute on function read_site_plan(uuid,boolean,text) to kernel_api;
+
+grant execute on function read_site_quota(uuid,boolean,text) to kernel_api;
+
+grant execute on function read_site_usage(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function reconcile_site(uuid,text) to kernel_jobs;
 
 grant execute on function reconciliation_summary() to kernel_jobs;
 
+grant execute on function record_archive(uuid,text,integer,jsonb) to kernel_jobs;
+
+grant execute on function record_dispute_export(uuid,uuid,text,bigint,text,text) to kernel_api;
+
+grant execute on function record_heartbeat(text,boolean,jsonb) to kernel_deliver;
+
+grant execute on function record_heartbeat(text,boolean,jsonb) to kernel_jobs;
+
 grant execute on function record_publish_failure(uuid,text,text) to kernel_ingest;
 
 grant execute on function recover(integer) to kernel_deliver;
 
+grant execute on function request_dispute_export(jsonb,text) to kernel_api;
+
+grant execute on function require_capability(uuid,boolean,text,text) to kernel_api;
+
 grant execute on function require_ended_month(text) to kernel_jobs;
 
+grant execute on function reverse(text,text,text,jsonb) to kernel_money;
+
 grant execute on function revoke_api_key(text,uuid,text) to kernel_api;
+
+grant execute on function seal_invoice(uuid,text) to kernel_jobs;
+
+grant execute on function set_enforcement(text,boolean,text,text) to kernel_api;
+
+grant execute on function set_site_member(text,uuid,text,text) to kernel_api;
 
 grant execute on function set_site_plan(text,jsonb,text) to kernel_api;
 
@@ -1602,11 +4265,25 @@ grant execute on function signed_in_user() to service_role;
 
 grant execute on function site_for_ingest(text,text) to kernel_ingest;
 
+grant execute on function site_plan(uuid) to kernel_api;
+
+grant execute on function site_quota(uuid) to kernel_api;
+
+grant execute on function site_role(uuid) to kernel_api;
+
 grant execute on function site_row(uuid) to kernel_api;
 
 grant execute on function site_usage(text,text) to kernel_api;
 
 grant execute on function sites_to_freeze(text,uuid,integer) to kernel_jobs;
+
+grant execute on function spend(text,text,text,jsonb) to kernel_money;
+
+grant execute on function transfer(text,text,text,jsonb) to kernel_money;
+
+grant execute on function transfer_batch(text,text,text,jsonb) to kernel_money;
+
+grant execute on function unblock_plan(text,bigint,timestamp with time zone,text,text) to kernel_api;
 
 grant execute on function utc_text(timestamp with time zone) to authenticated;
 
@@ -1620,13 +4297,37 @@ grant execute on function verify_invoice(uuid,text) to kernel_api;
 
 grant execute on function verify_invoice(uuid,text) to kernel_jobs;
 
+grant execute on function void(text,text,text,jsonb) to kernel_money;
+
+grant execute on function watchtower_checks() to kernel_jobs;
+
 -- Comments
+
+comment on view ledger_transactions is 'An entry a row, with its transfer, account and key; only posted money has entries. Page it by (transfer_no, n).';
+
+comment on view wallet_balances is 'A wallet a row, from the balances that each movement writes; in minor units, of which exponent says how many decimals they are.';
+
+comment on table accounts is 'One balance each: available, held and promo of an owner, the other kinds of the tenant. constrained: locked by every movement, balance and version always current, never debited below floor (null: no floor). Not constrained: never locked or updated by a movement; balance holds the entries up to transfer folded_no, and a job folds the rest.';
+
+comment on table adjustment_proposals is 'Corrections that wait for a second person, or were decided by one; an approved one is booked in invoice_adjustments in the commit of its approval.';
 
 comment on table audit_log is 'Every administrative change and every download, in the commit of the change; append-only.';
 
 comment on table billing_reconciliation_jobs is 'One job for each open (site, month). last_drift_pct is a fraction; FAILED is tried again at next_attempt_at, DEAD is not; a PROCESSING job whose lease has passed is taken over.';
 
+comment on table currencies is 'What amounts are counted in; exponent: how many decimals of the unit a minor unit is. Points are a currency too.';
+
+comment on table dispute_exports is 'Exports too long for one answer, one for each state of a month: the ledger up to max_id and the corrections up to max_adjustment_id.';
+
+comment on table entries is 'The double entry: amount is positive when it credits the account, and the entries of a transfer sum to zero in each currency. An entry of a constrained account carries the balance before and after it and a version that counts from 1 without a gap. Append-only.';
+
 comment on table events is 'Delivered events; id is the ledger row''s id. Holds personal data, so it has a shorter life than the ledger.';
+
+comment on table folds is 'Each step in which the balance of an unconstrained account was brought up to transfer upto_no. oldest_at: of the entries folded; newest_at: of all entries up to here. Append-only.';
+
+comment on table holds is 'Money set aside from account_id in held_id; id is that of the transfer that did it. Resolved once; expires_at null: waits for capture or void.';
+
+comment on table idempotency_keys is 'Every call that was answered, and its answer, refusals too: written in the commit of its entries and kept for ever. id is derived from (tenant, scope, key); body_hash is the SHA-256 of verb and body.';
 
 comment on table ingest_conflicts is 'An event id that came again with another payload: answered 409, never billed, never swallowed.';
 
@@ -1654,9 +4355,25 @@ comment on table ingest_publish_failures is 'Publishes that failed after the com
 
 comment on table invoice_adjustments is 'Corrections of a frozen month, booked in the open month year_month and part of its export; author and approver are different people; append-only.';
 
+comment on table invoice_barriers is 'Months that take no row any more because their count is about to be taken, even if a clock goes back; append-only.';
+
+comment on table invoice_seals is 'days: [{day, rows, billable, overage, hash}] with hash = SHA-256 over the concatenated SHA-256 of each archive_line in order of (created_at, id); ledger_hash = SHA-256 of the lines day|rows|billable|overage|hash joined by LF. Append-only.';
+
 comment on table invoice_snapshot is 'The frozen invoice of (site, month). hash_version 0 is a row that was not written by the freeze and cannot be verified.';
 
+comment on table job_heartbeats is 'One row a job: how often it should run, when it last did, and durable counts of its runs. A job that was not ok within two intervals is missed.';
+
+comment on table ledger_archives is 'Archived months: content_sha256 of the CSV, object_sha256 of the compressed object, ledger_hash as in the seal. Append-only.';
+
+comment on table ledger_purges is 'Months whose ledger rows are gone, all of them archived (or none to begin with). Append-only.';
+
 comment on table profiles is 'Users by the subject of their token; role admin is a platform admin.';
+
+comment on table promo_lots is 'One promotional credit each; id is that of the transfer that granted it. What remains is spent earliest expiry first, and never once expired; what remains of a promo account''s lots is its balance. Changes under the lock of that account.';
+
+comment on table promo_moves is 'What each transfer did to a lot: granted or given back above zero, spent or expired below. Append-only.';
+
+comment on table retention_marks is 'How far a sweep over events has come, by id.';
 
 comment on table site_api_keys is 'API keys of server clients, as SHA-256 of the key; at most two of a site are live, so that one can be rotated while the other serves.';
 
@@ -1668,35 +4385,109 @@ comment on table site_usage_monthly is 'The usage that the quota decision reads,
 
 comment on table sites is 'Tenants. origins: who may post from a browser; rate_limit: requests per 60 s and client, null = the default; billing_enforcement off: nothing is refused, what exceeds the plan is recorded as OVERAGE; key_version switches to next_key_version when next_key_month begins.';
 
+comment on table transfers is 'A movement of money: event_at is when it happened, created_at when it was booked. key_id: the call that asked for it, null = a job. amount: what it moves, null = several currencies. reverses: no of the transfer it takes back. overdraw: it may take a balance below its floor. Append-only.';
+
+comment on function account_id(text,uuid,text,text,text) is 'The id of an account, known before it exists.';
+
+comment on function accounts_guard() is 'Row trigger: what an account may be when it is opened: an owner''s is constrained, held and promo never below zero, and every one begins at zero. Raises RK030.';
+
 comment on function adjust_invoice(text,jsonb,text,text) is 'Books {key, corrects_month, event_delta, overage_delta?, reason} for a frozen month in the current one; the same key books once. Audited as invoice_adjust. Raises RK003, RK013 (month not frozen), 23514 (author is approver, empty reason).';
+
+comment on function adjust_wallet(text,text,text,jsonb) is 'A correction by a person: {owner_id, currency, direction, amount_minor, reason, actor?, overdraw?, ...}; without a reason it is refused. Raises RK001, RK030.';
+
+comment on function adjustment_lines(uuid,text,bigint) is 'The corrections booked in the month, as lines that follow the ledger''s in an export: the column billable holds the signed number of events.';
+
+comment on function adjustment_row(invoice_adjustments) is 'An adjustment as answers show it; counts as decimal strings.';
 
 comment on function append_only() is 'Statement trigger of append-only tables: also stops statements that match no row. Raises RK011.';
 
+comment on function archive_line(timestamp with time zone,bytea,smallint,billing_state,boolean,bigint,billing_reason,bytea) is 'A whole ledger row: the export''s five columns, then id, billing_reason, payload_hash. What archives hold and seals hash.';
+
 comment on function audit(text,text,text,text,uuid,jsonb) is 'Writes one audit row in the caller''s commit. p_actor is cron, service_role or the subject of a token.';
+
+comment on function balance_at(uuid,timestamp with time zone) is 'The balance of an account as it was booked at an instant; without one, now, with what is not folded yet. Null: no such account.';
+
+comment on function begin_call(text,text,text,text,jsonb) is 'First step of every verb: locks the key and gives its id; answer is what to return at once: the first answer with replayed, or a conflict. Raises RK001 (isolation), RK030 (malformed).';
+
+comment on function begin_dispute_export(uuid,boolean,text,text) is 'month_state for a user who holds billing:view. Raises RK014.';
 
 comment on function billing_reason_of(text,text,text) is 'Why an event of this category and action is billable or not under a policy; scroll_depth and system are not billable.';
 
+comment on function canary_arrived(uuid) is 'Whether a canary event has been delivered.';
+
+comment on function canary_site() is 'The public id of the synthetic site, created at the first call. Its plan bills nothing: quota 0, and events of the kind system are never billable.';
+
+comment on function capabilities_of(text) is 'What a role may do; an analyst sees the site and may do nothing else.';
+
+comment on function capture(text,text,text,jsonb) is 'Takes held money, whole or in part, and releases the rest: {hold_id, amount_minor?, account_id?, kind?, reference?, ...}; account_id: where it goes, by default the tenant''s clearing account. Once a hold. Raises RK001, RK030.';
+
+comment on function check_money() is 'Every invariant of the books with the number of its violations, in one snapshot, while money moves; reads only.';
+
 comment on function claim_billing_reconciliation_jobs(integer,integer) is 'Takes due jobs, and jobs whose holder let the lease pass; two callers never get the same one.';
+
+comment on function claim_dispute_export(bigint,integer) is 'Takes an export to build it, also from a holder whose lease has passed; null when there is nothing to do.';
 
 comment on function create_api_key(text,text,text,boolean,text) is 'Adds a live key by its hash; of two live ones p_rotate revokes the oldest. Audited. Raises RK003, RK004 (two live keys).';
 
 comment on function create_site(jsonb,text) is 'Creates a site {name, origins, user_id?, rate_limit?, plan?, id?, public_id?}; audited as site_create. Raises 23505 when the public id is taken, 23514 when a value breaks a limit.';
 
+comment on function credit_wallet(text,text,text,jsonb) is 'Adds money to a wallet, which is opened when it is new: {owner_id, currency, amount_minor, kind?, account_id?, event_at?, reference?, provider?, ...}; account_id: where it comes from, by default the tenant''s clearing account. Raises RK001, RK030.';
+
+comment on function debit_wallet(text,text,text,jsonb) is 'Takes money from a wallet: {owner_id, currency, amount_minor, kind?, account_id?, overdraw?, ...}; overdraw: below zero too, as a chargeback does. A wallet that does not exist has no funds. Raises RK001, RK030.';
+
+comment on function decide_adjustment(text,uuid,boolean,text) is 'Approves (and books) or rejects a proposal, once; repeating one''s own decision changes nothing. Raises RK018 (unknown), RK019 (decided), RK020 (author approves).';
+
 comment on function default_plan() is 'The plan of a site that has no row in site_plans: 1000 events a month, hard.';
 
 comment on function deliver(jsonb) is 'Moves the outbox rows of the given batches (a JSON array of batch ids) to events. moved: how many; bad: [{id, site_id, attempts, status, reason}]. Repeatable; rows that another mover holds are left to it.';
 
+comment on function derived_uuid(text) is 'A UUID (version 8) from the SHA-256 of a text: the same names give the same id, so that a retry names what the first call made.';
+
+comment on function end_call(text,text,text,text,uuid,bytea,jsonb) is 'Last step of every verb: keeps the answer under its key, in the commit of the entries.';
+
 comment on function enqueue_reconciliation(text,text,uuid,boolean) is 'Queues every open (site, month) with usage in the range (default: last and current month) that is new, changed since its last run, or was last checked an hour ago; p_force also what is unchanged, failed or dead. Frozen months are skipped; a job at work is left alone.';
+
+comment on function entries_guard() is 'Statement trigger: what one statement adds to a transfer sums to zero in each currency, and carries balances and version exactly when its account is constrained and has moved that far. Raises RK032.';
+
+comment on function erase_payloads(uuid,boolean,text,jsonb,integer) is 'erase_site_payloads for a user who holds site:write. Raises RK014.';
+
+comment on function erase_site_payloads(uuid,jsonb,integer,text) is 'Erases payload, address, user agent and request id of the events that match {ingest_id | sid | fp}, at most 10,000 a call; ledger row and delivery stay as proof. Audited as payload_erase, with a hash of the selector.';
+
+comment on function expire_events(integer,integer,boolean) is 'Deletes at most 10,000 delivered events older than p_days whose month is frozen, for reconciliation still needs those of an open month; returns how many. A dry run counts all and writes nothing.';
+
+comment on function expire_holds(integer) is 'Releases holds whose instant has passed, and says how many; repeatable, and two callers never get the same one. One that cannot be released does not hold back the others.';
+
+comment on function expire_personal_data(integer,integer,boolean) is 'Removes address and user agent from at most 10,000 events older than p_days and returns how many; a dry run counts all and writes nothing.';
+
+comment on function expire_promo(integer) is 'Takes what remains of expired lots back, and says how many lots; repeatable.';
+
+comment on function export_line(timestamp with time zone,bytea,smallint,billing_state,boolean) is 'A ledger row as the dispute export shows it: created_at, idempotency_key, idempotency_version, billing_state, billable. No field can need quotes.';
+
+comment on function export_row(dispute_exports) is 'An export as answers show it.';
 
 comment on function find_site(text) is 'The id of the site with this id (hyphens optional) or public id; null when there is none.';
 
+comment on function finish_dispute_export(bigint,integer,text,text,bigint,text) is 'Ends an attempt: READY, or FAILED, or DEAD after 3; LOST when another holder has taken it over.';
+
 comment on function finish_reconciliation(bigint,integer,text,numeric,jsonb) is 'Ends an attempt: COMPLETED, or FAILED with a delay, or DEAD after 8; LOST when another holder has taken the job over. p_attempt is the fencing token of the claim.';
 
-comment on function freeze_barrier(uuid,text) is 'First half of a freeze, committed by itself: waits for every writer that began in the month, so that the count which follows misses none. Raises RK012 (month open), 55P03.';
+comment on function fold_accounts(integer) is 'Brings the balances of unconstrained accounts up to their entries, and says how many accounts; repeatable. Waits up to 2 s for transactions that began earlier, else returns 0 and the next run folds. Raises RK001 (not in a transaction of its own).';
 
-comment on function freeze_invoice(uuid,text,text,text) is 'Second half of a freeze: counts the ledger and inserts the snapshot once; repeatable, the first one stays. Audited as invoice_freeze. Call freeze_barrier first, in a commit of its own. Raises RK012.';
+comment on function freeze_barrier(uuid,text) is 'First part of a freeze, committed by itself: waits for every writer that began in the month and closes it to later ones, so that the count which follows misses none. Raises RK012 (month open), 55P03.';
+
+comment on function freeze_invoice(uuid,text,text,text) is 'Second part of a freeze: counts the ledger and inserts the snapshot once; repeatable, the first one stays. Audited as invoice_freeze. Raises RK012 (month open, or freeze_barrier not committed before).';
 
 comment on function frozen_guard() is 'Statement trigger: no ledger row enters a month whose invoice is frozen. Raises RK010.';
+
+comment on function grant_promo(text,text,text,jsonb) is 'Adds a promotional lot to a wallet: {owner_id, currency, amount_minor, expires_at, kind?, reference?, ...}; without an expiry in the future it is refused. Raises RK001, RK030.';
+
+comment on function heartbeats() is 'Every job with its last runs, and whether its heartbeat is missed.';
+
+comment on function hold(text,text,text,jsonb) is 'Sets money of a wallet aside: {owner_id, currency, amount_minor, expires_in_s?, kind?, reference?, ...}; expires_in_s counts on the database''s clock. Raises RK001, RK030.';
+
+comment on function hold_refusal(holds,text) is 'Why a hold cannot be resolved by its tenant now; null when it can. A hold is expired at its instant, whether the job has run or not.';
+
+comment on function holds_guard() is 'Statement trigger: only a pending hold changes. Raises RK033.';
 
 comment on function ingest(uuid,uuid,jsonb,text,text,text) is 'Takes 1 to 500 events of one site, in request order, as [{key, previous?, bucket_ms?, version, hash?, payload}] (key, previous and hash in hex). The plan''s billing_policy says which count against the quota; the others are admitted whatever the usage. Locks the site; writes ledger, usage, outbox and conflicts in the caller''s commit. results: [[outcome, ingest_id | null]] with outcome accepted, overage, duplicate, conflict or rejected_quota; used, quota and remaining hold after the batch; as_of is the highest ledger id admitted. A lost reply or a second call is harmless. Raises RK001 (isolation), RK002 (size), RK003 (site), 55P03 (lock timeout).';
 
@@ -1716,37 +4507,129 @@ comment on function invoice_snapshot_immutable() is 'Statement trigger: a frozen
 
 comment on function kernel_health() is 'Answers when the ledger can be reached, and whether it takes writes.';
 
+comment on function kernel_metrics() is 'The counters that the ledger itself keeps, as decimal strings: true over every instance and every restart.';
+
+comment on function ledger_days(uuid,text) is 'Rows, billable, overage and hash of each day of a site''s month, from the ledger.';
+
+comment on function ledger_delete_guard() is 'Statement trigger: only purge_ledger deletes, which says what it purges; anything else, even what matches no row, raises RK011.';
+
+comment on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) is 'The next p_limit ledger rows of a month after (p_after_at, p_after_id) up to p_max_id, as CSV lines (p_whole: archive_line, else export_line) in chunks below 64 KB; done with the last page, no row when none is left. window_ms is to be passed to the next call: the span of time in which the next page is expected.';
+
+comment on function ledger_purge_guard() is 'Statement trigger: every deleted row belongs to the month being purged, and that month is archived. Raises RK016.';
+
+comment on function list_adjustments(text) is 'The newest 200 proposals of the site, decided ones too. Raises RK003.';
+
 comment on function list_api_keys(text) is 'The newest 100 keys of the site, without their hashes. Raises RK003.';
 
 comment on function list_sites(timestamp with time zone,uuid,integer) is 'Sites in order of creation after the given one; one row more than p_limit (1 to 200) says that there are more. cursor is what the next call starts after.';
 
+comment on function lock_accounts(uuid[]) is 'Locks the constrained ones of these accounts in the order of ids; first, where a call posts more than once, for so no two calls wait for each other.';
+
 comment on function lock_site(uuid) is 'Waits for the site''s transaction lock. Every writer of ledger, usage or snapshot takes it first, and never two sites in one transaction: so no deadlock and no month-edge race.';
+
+comment on function minor_units(jsonb) is 'An amount of a body, exactly: a string or number of digits, 1 to 2^63 - 1. Raises RK030, 22003.';
 
 comment on function month_start(text) is 'The first instant of a UTC month YYYY-MM.';
 
+comment on function month_state(uuid,text) is 'What an export of the month would hold now; archive_key when the ledger''s rows have been purged after their archive.';
+
+comment on function months_to_purge(integer,uuid,text,integer) is 'Frozen and sealed months whose dispute window (never below 90 days after the month''s end) has passed and whose invoice is a month old; in order after (p_after_site, p_after_month).';
+
 comment on function move_rows(bigint[]) is 'Moves outbox rows that the caller has locked to events. When a row cannot be moved the set is halved until it stands alone: the others are moved, the bad one gets an attempt, a delay and a reason, and after 8 attempts the status FAILED.';
+
+comment on function move_wallet(text,text,text,text,jsonb,boolean,text,text) is 'Moves money between an available balance and an account of the tenant; what credit_wallet, debit_wallet and adjust_wallet share.';
+
+comment on function my_account_ids() is 'The accounts of the signed-in user; all of them for a platform admin.';
 
 comment on function my_site_ids() is 'The sites that the signed-in user owns or is a member of; all of them for a platform admin, by profile or by the group of a verified token.';
 
+comment on function my_sites(uuid,boolean,timestamp with time zone,uuid,integer) is 'The sites that the user may see, with role and capabilities, in order of creation; one row more than asked for when there are more.';
+
+comment on function open_account(text,uuid,text,text,text,boolean,bigint) is 'Opens an account, or finds it: (tenant, owner, currency, kind, name) has one. p_owner null: the tenant''s own. p_constrained null: by kind. p_floor null: may go below zero. Raises RK030, RK031 (it exists with another constraint), 23503 (no such currency).';
+
+comment on function open_wallet(text,uuid,text) is 'Opens an owner''s wallet of a currency: available, held and promo, and the tenant''s accounts that face them. Returns the id of available; repeatable. Raises 23503 (no such currency).';
+
+comment on function plan_in_force(uuid,timestamp with time zone) is 'The plan that decides at an instant: the default one without a row, the unblock while it runs.';
+
+comment on function post(text,uuid,uuid[],jsonb[],integer[],uuid[],bigint[],boolean,boolean,bigint,boolean[]) is 'The only writer of transfers and entries: posts the movements p_ids with p_details, whose entries are p_move (from 1), p_account and p_amount (credit above zero), all or none. Locks constrained accounts in the order of ids; p_reserved: held and promo may be named; p_overdraw: floors do not hold; p_reversible: for each movement, null = all. Returns done with the balances after it, or the first refusal.';
+
+comment on function post_many(text,uuid,uuid[],jsonb[],integer[],uuid[],bigint[],boolean,boolean,bigint,boolean[]) is 'Posts any number of movements of any number of entries in one statement, or none of them; called by post only.';
+
+comment on function post_pair(text,uuid,uuid,jsonb,uuid[],bigint[],boolean,boolean,bigint,boolean[]) is 'What post_many does, for one movement of two entries, without the plan of a set; called by post only.';
+
+comment on function progress_dispute_export(bigint,integer,bigint,integer) is 'Notes progress and extends the lease; false when another holder has taken the export over.';
+
+comment on function proposal_row(adjustment_proposals) is 'A proposal as answers show it; counts as decimal strings.';
+
+comment on function propose_adjustment(text,jsonb,text) is 'Proposes {corrects_month, event_delta, overage_delta?, reason} for a frozen month. Audited. Raises RK003, RK013, 23514.';
+
+comment on function purge_ledger(uuid,text,integer,integer,boolean) is 'Deletes at most 10,000 rows of an archived month and returns how many; 0 ends it and is audited as ledger_purge. A dry run counts all and writes nothing. Raises RK016 (not frozen, window open, not archived).';
+
+comment on function read_dispute_export(uuid,text,bigint) is 'One export of the site''s month. Raises RK017.';
+
+comment on function read_invoice_proof(uuid,boolean,text,text) is 'verify_invoice for a user who holds billing:view. Raises RK014, RK013.';
+
+comment on function read_invoices(uuid,boolean,text,text,integer) is 'Frozen invoices, newest first, before p_before: each with the adjustments booked in its month and those that correct it. Raises RK014.';
+
+comment on function read_jobs(uuid,boolean,text) is 'The site''s reconciliation jobs of the last ten years at most, newest month first. Raises RK014.';
+
 comment on function read_receipt(uuid,boolean,text,uuid) is 'Every decision taken on an admitted event: ledger row, delivery, earlier rejections and conflicts of its key, the invoice that froze it. Shows own sites only. Raises RK003 (site unknown or not yours), RK007 (no such event).';
 
-comment on function reconcile_site(uuid,text) is 'Compares a month of a site in one snapshot: ledger with usage row, which is corrected by delta, and ledger with events and outbox, whose differences are named (the first 20 ids each). The ledger is never changed; a frozen month is skipped.';
+comment on function read_site_plan(uuid,boolean,text) is 'The plan in force and, while an unblock runs, the plan it will fall back to. Raises RK014.';
+
+comment on function read_site_quota(uuid,boolean,text) is 'Where the site stands against its quota; any member may ask, for a tracker that is refused concerns them all. Raises RK014.';
+
+comment on function read_site_usage(uuid,boolean,text,text) is 'site_usage for a user who holds billing:view. Raises RK014.';
+
+comment on function reconcile_site(uuid,text) is 'Compares a month of a site in one snapshot: ledger with usage row, which is corrected by delta, and ledger with events and outbox, whose differences are named (the first 20 ids each). Two at once for one month take turns. The ledger is never changed; a frozen month is skipped.';
 
 comment on function reconciliation_summary() is 'What watchtower asks of reconciliation: drifting sites of the last hour, failed, dead and stuck jobs.';
+
+comment on function record_archive(uuid,text,integer,jsonb) is 'Notes that the month lies in the archive; only when its counts and hash are those of the seal. Audited as ledger_archive. Raises RK016.';
+
+comment on function record_dispute_export(uuid,uuid,text,bigint,text,text) is 'Audits a download as dispute_export; called before the bytes leave.';
+
+comment on function record_heartbeat(text,boolean,jsonb) is 'Notes the end of a run of a job; false when the job is not known.';
 
 comment on function record_publish_failure(uuid,text,text) is 'Notes that the queue did not take a batch, and makes its outbox rows due at once; returns how many there were.';
 
 comment on function recover(integer) is 'Moves due outbox rows, oldest first and at most p_limit (1 to 10000), to events, whatever their status but FAILED. moved and bad as of deliver. It does not republish, which would feed a slow queue.';
 
+comment on function refused(text,bigint) is 'A refusal as an answer: it is returned and pinned to its key, never raised, for that would undo the key. movement: which of a batch, from 1.';
+
+comment on function request_dispute_export(jsonb,text) is 'The export of this month_state: the one that exists, or a new one to be built.';
+
+comment on function require_capability(uuid,boolean,text,text) is 'Signs the user in and returns the site when the user may do this there; a null capability asks for any access. Raises RK014, which does not tell whether the site exists.';
+
 comment on function require_ended_month(text) is 'True when the UTC month has ended by this clock. Raises RK012.';
+
+comment on function require_entries(jsonb) is 'The entries of a movement. Raises RK030.';
+
+comment on function require_purgeable(uuid,text,integer) is 'Raises RK016 unless the month is frozen, sealed and beyond its dispute window.';
 
 comment on function require_site(text) is 'As find_site, but raises RK003 when there is none.';
 
+comment on function restore_lots(bigint,uuid) is 'Gives the promotional part of a reversal back to the lots that the original spent, the latest expiry first; called by reverse only, under its locks.';
+
 comment on function retry_delay(integer) is 'The pause before the next attempt: exponential from a minute to 6 hours, with half of it as jitter.';
+
+comment on function reversal_parts(bigint,numeric,numeric) is 'The entries that take back p_amount of a transfer of which p_done was taken back before.';
+
+comment on function reverse(text,text,text,jsonb) is 'Takes a transfer back, whole or in parts that never exceed it: {transfer_id, amount_minor?, kind?, reason?, overdraw?, ...}; without an amount, what is left. A capture goes back to the available balance, a spend to the balances and lots it came from. overdraw: also when that takes a balance below its floor, as a chargeback does. Raises RK001, RK030.';
 
 comment on function revoke_api_key(text,uuid,text) is 'Revokes a key of the site; repeatable, audited. It stops working everywhere within 30 s. Raises RK003, RK006.';
 
+comment on function seal_hash(jsonb) is 'The hash over the days of a seal.';
+
+comment on function seal_invoice(uuid,text) is 'Third part of a freeze: hashes the rows of the frozen month once; repeatable, the first seal stays. Raises RK013.';
+
+comment on function secure_table(regclass,boolean) is 'For migrations: forces row-level security on a new table; its owner and service_role see all rows, the members of a site theirs when asked for.';
+
+comment on function set_enforcement(text,boolean,text,text) is 'Switches quotas of one site on or off; off, nothing is refused and what exceeds the plan is recorded as OVERAGE. Audited as billing_enforcement. Raises RK003.';
+
 comment on function set_role_verifier(name,text) is 'Sets the SCRAM verifier of a login role, so that no password travels in SQL. Migrator only. Raises RK005.';
+
+comment on function set_site_member(text,uuid,text,text) is 'Gives a user a role at the site, or none. Audited as site_member. Raises RK003.';
 
 comment on function set_site_plan(text,jsonb,text) is 'Sets limit and, where given, softness, multiplier, tier and billing policy of a site''s plan; audited as plan_set. It takes effect with the next event. Raises RK003.';
 
@@ -1754,15 +4637,31 @@ comment on function set_updated_at() is 'Row trigger that keeps updated_at.';
 
 comment on function sign_in(uuid,boolean) is 'Says for the rest of the transaction whose verified token the caller holds; row-level security shows that user''s sites.';
 
+comment on function signed_amount(jsonb) is 'The amount of an entry as the ledger keeps it, a debit below zero. Raises RK030, 22003.';
+
 comment on function signed_in_user() is 'The subject of the verified token, set by the reading function itself; null when nobody is signed in.';
 
 comment on function site_for_ingest(text,text) is 'What ingest caches of an active site for at most 30 s, and the key''s hash when it is a live key of that site; no row when the site is unknown or closed.';
+
+comment on function site_plan(uuid) is 'A site''s plan, with the unblock while one runs.';
+
+comment on function site_quota(uuid) is 'What the quota decision would read now: used, limit, the hard cap (null when quotas are not enforced), and whether the site is within, in overage or exhausted.';
+
+comment on function site_role(uuid) is 'The role of the signed-in user at a site: a platform admin is admin everywhere, then owner, then membership; null without access.';
 
 comment on function site_row(uuid) is 'A site with its plan, as the API shows it; counts as decimal strings.';
 
 comment on function site_usage(text,text) is 'Usage of a month from ledger, usage row, delivered events and outbox, in one snapshot; counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
-comment on function sites_to_freeze(text,uuid,integer) is 'Sites that existed in the month and have no invoice for it, closed ones and ones without events too; in order of id after p_after.';
+comment on function sites_to_freeze(text,uuid,integer) is 'Sites that existed in the month and whose invoice of it is missing or has no seal, closed ones and ones without events too; in order of id after p_after.';
+
+comment on function spend(text,text,text,jsonb) is 'Spends from a wallet to the tenant''s revenue: {owner_id, currency, amount_minor, kind?, reference?, ...}; promotional lots first, earliest expiry first, then the available balance. Raises RK001, RK030.';
+
+comment on function transfer(text,text,text,jsonb) is 'One movement: {kind, entries: [{account_id, direction, amount_minor}], event_at?, reference?, reason?, actor?, provider?, provider_ref?, provider_event_id?, metadata?}. Its id is derived from the key. Raises RK001, RK030.';
+
+comment on function transfer_batch(text,text,text,jsonb) is 'An atomic batch: {movements: [...]}, each as transfer takes it, posted in their order, all or none; a refusal says which movement it was. Raises RK001, RK030.';
+
+comment on function unblock_plan(text,bigint,timestamp with time zone,text,text) is 'Raises the site''s limit to p_limit and makes it soft until p_until, at most 31 days; a null p_until ends a running unblock. Reverts by itself. Audited as plan_unblock. Raises RK003, RK015.';
 
 comment on function usage_mark(uuid,text) is 'What of a usage row says that something changed since the last reconciliation.';
 
@@ -1770,4 +4669,10 @@ comment on function utc_text(timestamp with time zone) is 'An instant as answers
 
 comment on function utc_year_month(timestamp with time zone) is 'The UTC month of an instant, YYYY-MM.';
 
-comment on function verify_invoice(uuid,text) is 'Recomputes the hash of a frozen invoice and counts its ledger again; hash_ok and ledger_ok say whether either was touched. Raises RK013.';
+comment on function verify_invoice(uuid,text) is 'Recomputes a frozen invoice from the ledger: hash_ok (the invoice''s own hash), ledger_ok (the counts), seal_ok (every byte of every row, with the days that differ); the archive stands for rows that were purged. Raises RK013.';
+
+comment on function void(text,text,text,jsonb) is 'Gives held money back to the available balance: {hold_id, kind?, reason?, ...}. Once a hold. Raises RK001, RK030.';
+
+comment on function wallet_account(text,jsonb,text) is 'The account of the wallet that a body names by owner_id and currency. Raises RK030.';
+
+comment on function watchtower_checks() is 'What the ledger knows of its own health, in one snapshot; watchtower judges it.';

@@ -2,10 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { KernelError } from './errors.ts';
-import type { Database, UsageCounter } from './ports.ts';
+import type { Database, Parameter, UsageCounter } from './ports.ts';
 import { apiKeyHash } from './site.ts';
 
-export const page_sites_max = 200;
 const key_prefix_length = 12;
 
 // Every message goes on where "The field …" begins.
@@ -127,6 +126,80 @@ export async function revokeKey(database: Database, ref: string, key: string, ac
   return JSON.parse(row?.key ?? '{}') as Record<string, unknown>;
 }
 
+export const note = text(2_000);
+export const unblockInput = z.strictObject(
+  {
+    until: z.iso
+      .datetime({ offset: true, error: 'must be an instant such as 2026-03-01T00:00:00Z' })
+      .nullable(),
+    limit: count.default('50000'),
+    reason: note,
+  },
+  'must be a JSON object',
+);
+export const enforcementInput = z.strictObject(
+  { enforced: z.boolean('must be true or false'), reason: note },
+  'must be a JSON object',
+);
+/** Raises a site's limit until an instant, when it falls back by itself; `until` null ends it now. */
+export async function unblockPlan(database: Database, ref: string, input: unknown, actor: string) {
+  const { until, limit, reason } = parse(unblockInput, input);
+  const plan = await json(
+    database,
+    'select unblock_plan(:ref, :limit::bigint, :until::timestamptz, :reason, :actor)::text result',
+    { ref, limit, until, reason, actor },
+  );
+  return { plan };
+}
+
+/** Switches the quotas of one site on or off. */
+export async function setEnforcement(database: Database, ref: string, input: unknown, actor: string) {
+  const { enforced, reason } = parse(enforcementInput, input);
+  const plan = await json(database, 'select set_enforcement(:ref, :enforced, :reason, :actor)::text result', {
+    ref,
+    enforced,
+    reason,
+    actor,
+  });
+  return { plan };
+}
+
+/** The one jsonb that a function returned as `result`. */
+export async function json(database: Database, sql: string, parameters: Record<string, Parameter>) {
+  const [row] = await database.query<{ result: string }>(sql, parameters);
+  return JSON.parse(row?.result ?? 'null');
+}
+
+export const memberInput = z.strictObject(
+  {
+    role: z.enum(['admin', 'operator', 'analyst', 'billing'], 'must be admin, operator, analyst or billing'),
+  },
+  'must be a JSON object',
+);
+
+/** Makes a user a member of the site, or changes the role. */
+export async function setMember(
+  database: Database,
+  ref: string,
+  user: string,
+  input: unknown,
+  actor: string,
+) {
+  const { role } = parse(memberInput, input);
+  const sql = 'select set_site_member(:ref, :user::uuid, :role, :actor)::text result';
+  return { member: await json(database, sql, { ref, user: requireUser(user), role, actor }) };
+}
+
+export async function removeMember(database: Database, ref: string, user: string, actor: string) {
+  const sql = 'select set_site_member(:ref, :user::uuid, null, :actor)::text result';
+  return { member: await json(database, sql, { ref, user: requireUser(user), actor }) };
+}
+
+function requireUser(user: string): string {
+  if (z.uuid().safeParse(user).success) return user;
+  throw new KernelError('invalid_request', 'A user is named by a UUID, the sub of the token.');
+}
+
 /** Usage of a month from every side; `drift` is usage row minus ledger. */
 export async function siteUsage(
   database: Database,
@@ -153,7 +226,7 @@ export async function siteUsage(
   };
 }
 
-function readCursor(cursor: string): [string, string] {
+export function readCursor(cursor: string): [string, string] {
   const [at, id] = Buffer.from(cursor, 'base64url').toString('utf8').split(' ');
   const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
   if (!at || !time.test(at) || !id || !z.uuid().safeParse(id).success) {
@@ -168,7 +241,7 @@ function isOrigin(value: string): boolean {
 }
 
 /** @throws KernelError `invalid_request` that names the first field at fault. */
-function parse<T>(schema: z.ZodType<T>, input: unknown): T {
+export function parse<T>(schema: z.ZodType<T>, input: unknown): T {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

@@ -38,8 +38,35 @@ export interface ReconcileEnvironment extends BaseEnvironment, DatabaseEnvironme
   USAGE_TABLE: string;
 }
 
+/** Days are decimal numbers. */
+export interface CleanupEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  CRON_SECRET_ARN: string;
+  EVIDENCE_BUCKET: string;
+  DISPUTE_WINDOW_DAYS: string;
+  EVENTS_RETENTION_DAYS: string;
+  PERSONAL_DATA_DAYS: string;
+}
+
+export interface WatchtowerEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  CRON_SECRET_ARN: string;
+  /** Without a path and a slash at its end. */
+  API_URL: string;
+  USAGE_TABLE: string;
+  /** JSON object: name → URL of every dead-letter queue. */
+  DEAD_LETTER_QUEUE_URLS: string;
+}
+
+export interface ExportEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  EXPORT_BUCKET: string;
+  EVIDENCE_BUCKET: string;
+}
+
 export interface ApiEnvironment extends BaseEnvironment, DatabaseEnvironment {
   USAGE_TABLE: string;
+  EXPORT_QUEUE_URL: string;
+  EXPORT_BUCKET: string;
+  EVIDENCE_BUCKET: string;
+  CRON_SECRET_ARN: string;
   TOKEN_ISSUER: string;
   TOKEN_CLIENT_ID: string;
 }

@@ -1,4 +1,4 @@
-// Invoices: a month is frozen a site at a time, barrier first, then count; what was frozen can be verified by anyone.
+// Invoices: a month is frozen a site at a time: barrier, count, seal; what was frozen can be verified by anyone.
 import { KernelError } from './errors.ts';
 import type { Database } from './ports.ts';
 
@@ -12,6 +12,7 @@ export interface FrozenSite {
   event_count?: string;
   overage_count?: string;
   snapshot_hash?: string;
+  ledger_hash?: string;
   error?: string;
 }
 
@@ -75,7 +76,11 @@ async function freezeSite(
         by,
       },
     );
-    return { site_id: site, ok: true, ...JSON.parse(row?.frozen ?? '{}') };
+    const [seal] = await database.query<{ seal: string }>(
+      'select seal_invoice(:site::uuid, :month)::text seal',
+      { site, month },
+    );
+    return { site_id: site, ok: true, ...JSON.parse(row?.frozen ?? '{}'), ...JSON.parse(seal?.seal ?? '{}') };
   } catch (error) {
     if (error instanceof KernelError && error.code === 'month_open') throw error;
     return { site_id: site, ok: false, error: (error as Error).message };

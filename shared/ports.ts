@@ -19,8 +19,17 @@ export interface Queue {
 
 /** The fast counter beside the ledger: it may be wrong and never decides money. */
 export interface UsageCounter {
-  /** Sets the counter to what the ledger's own commit said, unless a later commit has been written already. */
-  set(site: string, month: string, used: bigint, asOf: bigint): Promise<void>;
+  /**
+   * Sets the counter to what the ledger's own commit said, unless a later commit has been written already.
+   * @param outcomes counts to add in the same write, whichever commit was faster.
+   */
+  set(
+    site: string,
+    month: string,
+    used: bigint,
+    asOf: bigint,
+    outcomes?: Record<string, number>,
+  ): Promise<void>;
   /** The last value set, or null when there is none. */
   get(site: string, month: string): Promise<{ used: bigint; asOf: bigint } | null>;
 }
@@ -29,6 +38,25 @@ export interface UsageCounter {
 export interface RateWindows {
   /** Adds one to the window and returns the count after it; the window may be forgotten after `ends_s`. */
   hit(window: string, ends_s: number): Promise<number>;
+}
+
+/** What became of events that the ledger does not hold: counts that many instances add to; they never decide money. */
+export interface OutcomeCounter {
+  /** Adds to the counts of a site's month. */
+  add(site: string, month: string, counts: Record<string, number>): Promise<void>;
+  /** Every known count, 0 where nothing was added. */
+  ofSite(site: string, month: string): Promise<Record<string, string>>;
+  /** The sums over all sites and months. */
+  totals(): Promise<Record<string, string>>;
+}
+
+/** Files too long for an answer, and evidence. */
+export interface Objects {
+  /** Stores the content as it comes; nothing is visible under the key before all of it is there. */
+  write(key: string, content: AsyncIterable<Uint8Array>, about: { type: string }): Promise<void>;
+  read(key: string): Promise<AsyncIterable<Uint8Array>>;
+  /** A link that anybody may follow for so many seconds. */
+  link(key: string, seconds: number, filename: string): Promise<string>;
 }
 
 /** Values that must not stand in an environment. */

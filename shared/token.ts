@@ -5,6 +5,7 @@ import { KernelError } from './errors.ts';
 
 const jwks_timeout_ms = 3_000;
 export const platform_admin_group = 'platform-admin';
+export const finance_group = 'finance';
 
 export interface Identity {
   /** Subject of the token; a UUID. */
@@ -47,6 +48,12 @@ export function isPlatformAdmin({ groups }: Identity): boolean {
 export function requirePlatformAdmin(identity: Identity): void {
   if (!isPlatformAdmin(identity))
     throw new KernelError('forbidden', 'This needs the role of a platform admin.');
+}
+
+/** @throws KernelError `forbidden` unless the identity is of finance or a platform admin. */
+export function requireFinance(identity: Identity): void {
+  if (!identity.groups.includes(finance_group) && !isPlatformAdmin(identity))
+    throw new KernelError('forbidden', 'This needs the role of finance.');
 }
 
 async function fetchJwks(uri: string): Promise<ArrayBuffer> {

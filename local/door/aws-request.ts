@@ -3,19 +3,37 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 export type Service = 'dynamodb' | 'sqs' | 'rds-data' | 'secretsmanager' | 's3';
-export type Credential = { accessKeyId: string; service: string };
+export type Credential = {
+  accessKeyId: string;
+  service: string;
+  /** When a presigned link ends, in milliseconds since 1970; a link without a readable end has ended. */
+  expires_at?: number;
+};
 
 const CREDENTIAL = /^(?:AWS4-HMAC-SHA256 Credential=)?([^/,]+)\/\d{8}\/[^/,]+\/([^/,]+)\/aws4_request/;
 
+/** From the header, or from the query of a presigned link. */
 export function credentialOf(request: IncomingMessage): Credential | undefined {
-  const signed = request.headers.authorization ?? presigned(request.url ?? '/');
+  const { authorization } = request.headers;
+  const query = queryOf(request);
+  const signed = authorization ?? query.get('X-Amz-Credential') ?? '';
   const [, accessKeyId, service] = CREDENTIAL.exec(signed) ?? [];
-  return accessKeyId && service ? { accessKeyId, service } : undefined;
+  if (!accessKeyId || !service) return undefined;
+  return { accessKeyId, service, ...(authorization === undefined && { expires_at: endOf(query) }) };
 }
 
-/** The credential of a presigned URL stands in its query. */
-function presigned(url: string): string {
-  return new URLSearchParams(url.slice(url.indexOf('?') + 1)).get('X-Amz-Credential') ?? '';
+export function queryOf({ url = '' }: IncomingMessage): URLSearchParams {
+  const mark = url.indexOf('?');
+  return new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+}
+
+function endOf(query: URLSearchParams): number {
+  const signed_at = (query.get('X-Amz-Date') ?? '').replace(
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/,
+    '$1-$2-$3T$4:$5:$6Z',
+  );
+  const end = Date.parse(signed_at) + Number(query.get('X-Amz-Expires') ?? Number.NaN) * 1000;
+  return Number.isNaN(end) ? 0 : end;
 }
 
 const DATA_API: Record<string, string> = {
@@ -26,6 +44,8 @@ const DATA_API: Record<string, string> = {
 export function operationOf(service: string, request: IncomingMessage): string {
   const path = request.url ?? '';
   if (service === 'rds-data') return DATA_API[path] ?? path.slice(1);
+  // The SDK names most operations of S3 in the query; the others have their method only.
+  if (service === 's3') return queryOf(request).get('x-id') ?? request.method ?? '';
   const target = String(request.headers['x-amz-target'] ?? '');
   return target.slice(target.indexOf('.') + 1);
 }

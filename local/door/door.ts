@@ -1,7 +1,7 @@
 // The one front door for AWS calls: DynamoDB, SQS, S3, the RDS Data API and Secrets Manager on one local port.
 //
 // It tells the service by the credential scope of the signature and the calling function by its access key. Not
-// reproduced: checking the signature and its age, IAM and resource policies, KMS, session tokens, throttling, regions
+// reproduced: checking the signature and its age (except that a link ends when it says so), IAM and resource policies, KMS, session tokens, throttling, regions
 // (all are one), and what the engines behind it lack (DynamoDB transactions and expiry; message move tasks of SQS).
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -21,9 +21,10 @@ export type DoorSettings = {
   database: Omit<DataApiOptions, 'resolveSecret' | 'fault'>;
   region?: string;
   port?: number;
-  /** Where DynamoDB and SQS keep their data; in memory without. */
+  /** Where DynamoDB, SQS and S3 keep their data; in memory without. */
   dynamodbDirectory?: string;
   queueDirectory?: string;
+  objectDirectory?: string;
 };
 export type DoorOptions = DoorSettings & { fault?: Fault };
 
@@ -79,7 +80,12 @@ async function startServices(options: DoorOptions, url: string) {
   const { fault, region = REGION, dynamodbDirectory: path, queueDirectory: directory } = options;
   const secrets = createSecrets(options.secrets);
   const dynamodb = await createDynamoDb({ region, ...(path === undefined ? {} : { path }) });
-  const queues = await createQueues({ region, url, ...(directory === undefined ? {} : { directory }) });
+  const queues = await createQueues({
+    region,
+    url,
+    ...(directory === undefined ? {} : { directory }),
+    ...(options.objectDirectory === undefined ? {} : { objectDirectory: options.objectDirectory }),
+  });
   const dataApi = createDataApi({
     ...options.database,
     resolveSecret: async (arn) => roleOf(secrets, arn),
@@ -124,6 +130,8 @@ async function enter(
       'The security token included in the request is invalid.',
     );
   }
+  if (credential.expires_at !== undefined && credential.expires_at < Date.now())
+    return refuse(403, 'AccessDenied', 'Request has expired');
   if (!handlers) return refuse(503, 'ServiceUnavailable', 'The door is not open.');
   const handle = handlers[service as Service];
   if (!handle) return refuse(404, 'UnknownOperationException', `There is no service ${service} here.`);

@@ -28,25 +28,38 @@ export function holdReply(
   fault: Fault,
   call: DoorCall,
 ): void {
-  const { writeHead, end } = response;
-  let head: unknown[] | undefined;
-  const restore = () => Object.assign(response, { writeHead, end });
+  type Send = (...args: unknown[]) => unknown;
+  const { writeHead, write, end } = response as unknown as Record<string, Send>;
+  const held: (() => unknown)[] = [];
+  const hold = (send: Send | undefined, args: unknown[]) => held.push(() => send?.apply(response, args));
+  let asked = false;
+  const ask = () => {
+    if (asked) return;
+    asked = true;
+    Promise.resolve(fault('after', call))
+      .then((outcome) => {
+        Object.assign(response, { writeHead, write, end });
+        if (typeof outcome === 'object')
+          for (const name of response.getHeaderNames()) response.removeHeader(name);
+        if (applyFault(outcome, call, response)) return;
+        for (const send of held) send();
+        response.emit('drain'); // a stream was told to wait
+      })
+      .catch((error: unknown) => request.destroy(error as Error));
+  };
   Object.assign(response, {
     writeHead(...args: unknown[]) {
-      head = args;
+      hold(writeHead, args);
       return response;
     },
+    write(...args: unknown[]) {
+      hold(write, args);
+      ask();
+      return false;
+    },
     end(...args: unknown[]) {
-      Promise.resolve(fault('after', call))
-        .then((outcome) => {
-          restore();
-          if (typeof outcome === 'object')
-            for (const name of response.getHeaderNames()) response.removeHeader(name);
-          if (applyFault(outcome, call, response)) return;
-          if (head) (writeHead as (...args: unknown[]) => unknown).apply(response, head);
-          (end as (...args: unknown[]) => unknown).apply(response, args);
-        })
-        .catch((error: unknown) => request.destroy(error as Error));
+      hold(end, args);
+      ask();
       return response;
     },
   });

@@ -1,12 +1,9 @@
-// SQS and S3 by fauxqs, mounted on the door's server, with queue URLs that lead back to the door.
+// SQS by fauxqs, with queue URLs that lead back to the door, beside the objects of S3, which fauxqs serves as well.
 //
-// Not reproduced: message move tasks and permissions of SQS, several messages of one FIFO group in one batch; Object Lock,
-// versions, encryption and life cycles of S3, whose objects are kept in memory and are gone after a restart.
-import { existsSync } from 'node:fs';
+// Not reproduced: message move tasks and permissions of SQS, several messages of one FIFO group in one batch.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { buildFauxqs, make } from './fauxqs.ts';
+import { openObjects } from './objects.ts';
 
 export type Queues = {
   handle(request: IncomingMessage, response: ServerResponse): void;
@@ -14,7 +11,7 @@ export type Queues = {
   objects(request: IncomingMessage, response: ServerResponse): void;
   close(): Promise<void>;
 };
-export type QueuesOptions = { region: string; url: string; directory?: string };
+export type QueuesOptions = { region: string; url: string; directory?: string; objectDirectory?: string };
 
 export const ACCOUNT_ID = '000000000000';
 
@@ -34,25 +31,16 @@ type Persistence = {
   loadSqsAndSns(sqs: SqsStore, sns: object): void;
   close(): void;
 };
-type App = {
-  ready(): Promise<unknown>;
-  routing(request: IncomingMessage, response: ServerResponse): void;
-  close(): Promise<unknown>;
-};
-
-/**
- * `startFauxqs` would listen on all interfaces and name queues by a host that cannot be resolved, so the parts are put
- * together here. They are internal to fauxqs, whose version is pinned for that.
- */
-export async function createQueues({ region, url, directory }: QueuesOptions): Promise<Queues> {
-  const { buildApp } = (await load('app.js')) as { buildApp(options: object): App };
+export async function createQueues(options: QueuesOptions): Promise<Queues> {
+  const { region, url, directory } = options;
   const sqsStore = await make<SqsStore>('sqs/sqsStore.js', 'SqsStore');
   const snsStore = await make<object>('sns/snsStore.js', 'SnsStore');
-  const s3Store = await make<object>('s3/s3Store.js', 'S3Store');
   sqsStore.region = region;
   sqsStore.buildQueueUrl = (name) => queueUrl(url, name);
   const persistence = directory === undefined ? undefined : await persist(directory, sqsStore, snsStore);
-  const app = buildApp({ logger: false, stores: { sqsStore, snsStore, s3Store } });
+  const objects = await openObjects(options.objectDirectory);
+  const app = await buildFauxqs({ sqsStore, snsStore, s3Store: objects.store });
+  const handleObjects = objects.mount(app);
   await app.ready();
   return {
     handle(request, response) {
@@ -60,7 +48,7 @@ export async function createQueues({ region, url, directory }: QueuesOptions): P
       request.url = '/';
       app.routing(request, response);
     },
-    objects: (request, response) => app.routing(request, response),
+    objects: handleObjects,
     async close() {
       await app.close();
       persistence?.close();
@@ -83,18 +71,4 @@ async function persist(directory: string, store: SqsStore, snsStore: object): Pr
     store.queues.set(queue.url, queue);
   }
   return persistence;
-}
-
-/** The package exports only its front file, so the others are found by its folder. */
-function load(file: string): Promise<Record<string, unknown>> {
-  const folders = createRequire(import.meta.url).resolve.paths('fauxqs') ?? [];
-  const paths = folders.map((folder) => join(folder, 'fauxqs', 'dist', file));
-  const path = paths.find((candidate) => existsSync(candidate));
-  if (!path) throw new Error(`fauxqs has no ${file}: run \`npm ci\`, or its internals have changed.`);
-  return import(pathToFileURL(path).href);
-}
-
-async function make<T>(file: string, name: string, ...args: unknown[]): Promise<T> {
-  const Class = (await load(file))[name] as new (...args: unknown[]) => T;
-  return new Class(...args);
 }

@@ -6,6 +6,7 @@ import {
   type KeySchemaElement,
   ResourceInUseException,
 } from '@aws-sdk/client-dynamodb';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { CLIENT_ID } from '../issuer.ts';
 import type { FunctionDefinition } from '../lambda/functions.ts';
@@ -34,6 +35,7 @@ type Provisioner = (resource: Resource, engines: Engines) => Promise<ResourceVal
 
 export const provisioners: Record<string, Provisioner> = {
   'AWS::SQS::Queue': queue,
+  'AWS::S3::Bucket': bucket,
   'AWS::DynamoDB::GlobalTable': table,
   'AWS::DynamoDB::Table': table,
   'AWS::RDS::DBCluster': cluster,
@@ -109,6 +111,21 @@ async function queue(resource: Resource, { resolver, client, doorUrl }: Engines)
   return {
     ref: `${doorUrl}/000000000000/${name}`,
     attributes: { Arn: arn('sqs', name, client.region), QueueName: name },
+  };
+}
+
+async function bucket({ logicalId }: Resource, { client }: Engines): Promise<ResourceValue> {
+  const name = logicalId.toLowerCase(); // as the names of buckets must be
+  const s3 = new S3Client(client);
+  await s3.send(new CreateBucketCommand({ Bucket: name })); // of one that is there already, nothing changes
+  s3.destroy();
+  return {
+    ref: name,
+    attributes: {
+      Arn: `arn:aws:s3:::${name}`,
+      DomainName: `${name}.s3.amazonaws.com`,
+      RegionalDomainName: `${name}.s3.${client.region}.amazonaws.com`,
+    },
   };
 }
 
@@ -201,6 +218,7 @@ function lambda(resource: Resource, engines: Engines): ResourceValue {
       AWS_REGION: client.region,
       AWS_ENDPOINT_URL_DYNAMODB: doorUrl,
       AWS_ENDPOINT_URL_SQS: doorUrl,
+      AWS_ENDPOINT_URL_S3: doorUrl,
       AWS_ENDPOINT_URL_RDS_DATA: doorUrl,
       AWS_ENDPOINT_URL_SECRETS_MANAGER: doorUrl,
     },

@@ -6,6 +6,7 @@ import {
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import type { RateWindows, UsageCounter } from '../ports.ts';
+import { addition, outcomeCounter } from './outcomes.ts';
 
 /** How long after its end a window may stay before the table forgets it. */
 const expiry_slack_s = 60;
@@ -17,19 +18,26 @@ export function usageCounter(table: string): UsageCounter {
   });
   const key = (site: string, month: string) => ({ site_id: { S: site }, year_month: { S: month } });
   return {
-    async set(site, month, used, asOf) {
+    async set(site, month, used, asOf, outcomes = {}) {
+      const { expression, names, values } = addition(outcomes);
       try {
         await client.send(
           new UpdateItemCommand({
             TableName: table,
             Key: key(site, month),
-            UpdateExpression: 'SET used = :used, as_of = :as_of',
+            UpdateExpression: `SET used = :used, as_of = :as_of ${expression}`,
             ConditionExpression: 'attribute_not_exists(as_of) OR as_of <= :as_of',
-            ExpressionAttributeValues: { ':used': { N: String(used) }, ':as_of': { N: String(asOf) } },
+            ...(expression !== '' && { ExpressionAttributeNames: names }),
+            ExpressionAttributeValues: {
+              ...values,
+              ':used': { N: String(used) },
+              ':as_of': { N: String(asOf) },
+            },
           }),
         );
       } catch (error) {
-        if (!(error instanceof ConditionalCheckFailedException)) throw error; // a later commit was faster
+        if (!(error instanceof ConditionalCheckFailedException)) throw error;
+        await outcomeCounter(table, client).add(site, month, outcomes); // a later commit was faster
       }
     },
     async get(site, month) {

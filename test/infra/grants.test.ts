@@ -18,6 +18,14 @@ const BASE = (entry: string): string[] => [
   'xray:PutTelemetryRecords on *',
   'xray:PutTraceSegments on *',
 ];
+const CRON_SECRET = 'secretsmanager:GetSecretValue on CronSecret';
+const FAILURES = ['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
+  (action) => `sqs:${action} on FailedInvocations`,
+);
+const consume = (queue: string): string[] =>
+  ['ChangeMessageVisibility', 'DeleteMessage', 'GetQueueAttributes', 'GetQueueUrl', 'ReceiveMessage'].map(
+    (action) => `sqs:${action} on ${queue}`,
+  );
 const secret = (id: string): string => `secretsmanager:GetSecretValue on Ledger${id}`;
 
 const GRANTS: Record<FunctionName, string[]> = {
@@ -29,48 +37,57 @@ const GRANTS: Record<FunctionName, string[]> = {
     'dynamodb:UpdateItem on RateLimit',
     'sqs:SendMessage on DeliveryQueue',
   ],
-  deliver: [
-    ...BASE('Deliver'),
-    ...QUERY,
-    secret('kerneldeliverSecret'),
-    ...[
-      'ChangeMessageVisibility',
-      'DeleteMessage',
-      'GetQueueAttributes',
-      'GetQueueUrl',
-      'ReceiveMessage',
-    ].map((action) => `sqs:${action} on DeliveryQueue`),
-  ],
-  recover: [
-    ...BASE('Recover'),
-    ...QUERY,
-    secret('kerneldeliverSecret'),
-    'secretsmanager:GetSecretValue on CronSecret',
-    ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
-      (action) => `sqs:${action} on FailedInvocations`,
-    ),
-  ],
+  deliver: [...BASE('Deliver'), ...QUERY, secret('kerneldeliverSecret'), ...consume('DeliveryQueue')],
+  recover: [...BASE('Recover'), ...QUERY, secret('kerneldeliverSecret'), CRON_SECRET, ...FAILURES],
   reconcile: [
     ...BASE('Reconcile'),
     ...QUERY,
     secret('kerneljobsSecret'),
-    'secretsmanager:GetSecretValue on CronSecret',
+    CRON_SECRET,
     'dynamodb:GetItem on Usage',
     'dynamodb:UpdateItem on Usage',
-    ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
-      (action) => `sqs:${action} on FailedInvocations`,
-    ),
+    ...FAILURES,
   ],
-  freeze: [
-    ...BASE('Freeze'),
+  freeze: [...BASE('Freeze'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
+  cleanup: [
+    ...BASE('Cleanup'),
     ...QUERY,
     secret('kerneljobsSecret'),
-    'secretsmanager:GetSecretValue on CronSecret',
-    ...['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
-      (action) => `sqs:${action} on FailedInvocations`,
-    ),
+    CRON_SECRET,
+    ...['AbortMultipartUpload', 'GetObject', 'PutObject'].map((action) => `s3:${action} on Evidence/*`),
+    ...FAILURES,
   ],
-  api: [...BASE('Api'), ...QUERY, secret('kernelapiSecret'), 'dynamodb:GetItem on Usage'],
+  watchtower: [
+    ...BASE('Watchtower'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    CRON_SECRET,
+    'dynamodb:Scan on Usage',
+    ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'].map(
+      (queue) => `sqs:GetQueueAttributes on ${queue}`,
+    ),
+    ...FAILURES,
+  ],
+  export: [
+    ...BASE('Export'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    's3:AbortMultipartUpload on Exports/*',
+    's3:PutObject on Exports/*',
+    's3:GetObject on Evidence/*',
+    ...consume('ExportQueue'),
+  ],
+  api: [
+    ...BASE('Api'),
+    ...QUERY,
+    secret('kernelapiSecret'),
+    CRON_SECRET,
+    'dynamodb:Scan on Usage',
+    'dynamodb:GetItem on Usage',
+    's3:GetObject on Evidence/*',
+    's3:GetObject on Exports/*',
+    'sqs:SendMessage on ExportQueue',
+  ],
   migrate: [
     ...BASE('MigrationsMigrate'),
     ...QUERY,
@@ -110,10 +127,17 @@ describe.each(STAGE_NAMES)('%s', (name) => {
         }
       }
     }
-    const functions = ['Api', 'Deliver', 'Freeze', 'Ingest', 'MigrationsMigrate', 'Reconcile', 'Recover'];
+    const functions = [
+      ...['Api', 'Cleanup', 'Deliver', 'Export', 'Freeze', 'Ingest'],
+      ...['MigrationsMigrate', 'Reconcile', 'Recover', 'Watchtower'],
+    ];
     expect(wide.sort()).toEqual([
       // Each deployment invokes the version of `migrate` that it has just made, and no other function.
       'lambda:InvokeFunction by AWSCDKTriggerCustomResourceProviderCustomResourceProviderRole',
+      // Every object of a bucket, whose keys nobody knows in advance.
+      ...['Cleanup', 'Export'].map((name) => `s3:AbortMultipartUpload by ${name}Role`),
+      ...['Api', 'Api', 'Cleanup', 'Export'].map((name) => `s3:GetObject by ${name}Role`),
+      ...['Cleanup', 'Export'].map((name) => `s3:PutObject by ${name}Role`),
       ...functions.map((name) => `xray:PutTelemetryRecords by ${name}Role`),
       ...functions.map((name) => `xray:PutTraceSegments by ${name}Role`),
     ]);
@@ -153,5 +177,6 @@ function named(target: unknown): string {
   const written = JSON.stringify(target);
   const imported = /ExportsOutput(?:Ref|FnGetAtt)(\w+?)[0-9A-F]{8}(?:Arn)?[0-9A-F]{8}"/.exec(written);
   const local = /"Fn::GetAtt":\["(\w+?)[0-9A-F]{8}","Arn"\]/.exec(written);
-  return imported?.[1] ?? local?.[1] ?? written;
+  const objects = written.endsWith('"/*"]]}') ? '/*' : '';
+  return `${imported?.[1] ?? local?.[1] ?? written}${objects}`;
 }

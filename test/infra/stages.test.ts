@@ -12,6 +12,7 @@ const STATEFUL = {
   'AWS::Cognito::UserPool': ['IdentityUsers61009EFD'],
   'AWS::DynamoDB::GlobalTable': ['RateLimit4AEB4E56', 'Usage04F2BA28'],
   'AWS::RDS::DBCluster': ['LedgerClusterB694961F'],
+  'AWS::S3::Bucket': ['Evidence4CC26D68', 'Exports25637AFB'],
   'AWS::SecretsManager::Secret': [
     'CronSecretDDC9A8E7',
     'LedgerMasterSecretD2A38834',
@@ -23,6 +24,8 @@ const STATEFUL = {
   'AWS::SQS::Queue': [
     'DeliveryDeadLettersA8B3558F',
     'DeliveryQueue6A0D8ED9',
+    'ExportDeadLetters49EA4CA8',
+    'ExportQueue7D763F01',
     'FailedInvocationsED025904',
     'SchedulesDeadLettersE738B711',
   ],
@@ -126,12 +129,14 @@ describe.each(STAGE_NAMES)('the ways into %s', (name) => {
     for (const [, { Properties }] of queues) {
       expect(Properties.SqsManagedSseEnabled).toBe(true);
       const deadLetters = Properties.MessageRetentionPeriod === 14 * 24 * 60 * MINUTE;
-      expect(deadLetters || Properties.RedrivePolicy?.maxReceiveCount === 5).toBe(true);
+      expect(deadLetters || Properties.RedrivePolicy?.maxReceiveCount >= 3).toBe(true);
     }
     const delivery = stage.resources.get('DeliveryQueue6A0D8ED9')?.Properties;
     expect(delivery.VisibilityTimeout).toBeGreaterThanOrEqual(
       6 * functionOf(stage, 'deliver').Properties.Timeout,
     );
+    const exports = stage.resources.get('ExportQueue7D763F01')?.Properties;
+    expect(exports.VisibilityTimeout).toBeGreaterThan(functionOf(stage, 'export').Properties.Timeout);
   });
 });
 
@@ -140,7 +145,7 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
 
   test('runs every function on Node 24, arm64, with its own log group and a bounded time', () => {
     const functions = ofType(stage, 'AWS::Lambda::Function');
-    expect(functions).toHaveLength(FUNCTIONS.length + 1); // CDK's own behind the trigger is the sixth
+    expect(functions).toHaveLength(FUNCTIONS.length + 1); // CDK's own behind the trigger is one more
     for (const [, { Properties }] of functions) {
       expect(Properties).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
       expect(stage.resources.get(Properties.LoggingConfig.LogGroup.Ref)?.Type).toBe('AWS::Logs::LogGroup');
@@ -165,12 +170,18 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
     const keys = ofType(stage, 'AWS::ApiGatewayV2::Route').map(([, { Properties }]) => Properties.RouteKey);
     const expected = [
       'ANY /api/admin/{proxy+}',
+      'ANY /api/cron/idempotency-cleanup',
       'ANY /api/cron/invoice-freeze',
       ...['', '/backfill', '/enqueue', '/run'].map((path) => `ANY /api/cron/reconcile-usage${path}`),
       'ANY /api/cron/recover',
+      'ANY /api/cron/watchtower',
+      'ANY /api/sites/{proxy+}',
       'ANY /api/sync',
+      'GET /api/billing/{proxy+}',
       'GET /api/health',
-      'GET /api/sites/{proxy+}',
+      'GET /api/metrics',
+      'GET /api/sites',
+      'GET /openapi.json',
     ];
     expect(keys.sort()).toEqual(expected.sort());
     const settings = one(stage, 'AWS::ApiGatewayV2::Stage').Properties;
@@ -184,9 +195,18 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
   const stage = synthesized(name);
 
   test('delivers batches with partial failures and never more at once than the ledger bears', () => {
-    const { Properties } = one(stage, 'AWS::Lambda::EventSourceMapping');
-    expect(Properties).toMatchObject({ BatchSize: 10, FunctionResponseTypes: ['ReportBatchItemFailures'] });
-    expect(Properties.ScalingConfig.MaximumConcurrency).toBeGreaterThanOrEqual(2);
+    const sources = ofType(stage, 'AWS::Lambda::EventSourceMapping').map(([, { Properties }]) => [
+      Properties.FunctionName.Ref.replace(/Function.*/, ''),
+      Properties,
+    ]);
+    const { Deliver, Export, ...others } = Object.fromEntries(sources);
+    expect(others).toEqual({});
+    for (const { FunctionResponseTypes, ScalingConfig } of [Deliver, Export]) {
+      expect(FunctionResponseTypes).toEqual(['ReportBatchItemFailures']);
+      expect(ScalingConfig.MaximumConcurrency).toBeGreaterThanOrEqual(2);
+    }
+    expect([Deliver.BatchSize, Export.BatchSize]).toEqual([10, 1]);
+    expect(Export.ScalingConfig.MaximumConcurrency).toBe(2);
   });
 
   test('runs each job at its time, with the intended time, few retries and a dead-letter queue', () => {
@@ -199,6 +219,8 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
       Recover: 'rate(5 minutes)',
       Reconcile: 'rate(15 minutes)',
       Freeze: 'cron(0 0 1 * ? *)',
+      Cleanup: 'cron(0 3 * * ? *)',
+      Watchtower: 'rate(15 minutes)',
     });
     for (const { Target, ScheduleExpressionTimezone } of schedules) {
       expect(ScheduleExpressionTimezone).toBe('Etc/UTC');

@@ -1,6 +1,7 @@
 // The ordinary SDK clients, pointed at the door with the access key of one caller.
 import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { RDSDataClient } from '@aws-sdk/client-rds-data';
+import { S3Client } from '@aws-sdk/client-s3';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs';
 
@@ -14,6 +15,7 @@ export function awsClients(endpoint: string, accessKeyId: string, maxAttempts = 
   return {
     dynamodb: new DynamoDBClient(config),
     sqs: new SQSClient(config),
+    s3: new S3Client(config),
     rdsData: new RDSDataClient(config),
     secrets: new SecretsManagerClient(config),
   };

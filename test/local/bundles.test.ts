@@ -7,7 +7,20 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { openStack, type TestStack } from '../support/stack.ts';
 
 const dist = join(import.meta.dirname, '../../dist');
-const entries = ['api', 'deliver', 'freeze', 'ingest', 'migrate', 'reconcile', 'recover'] as const;
+const entries = [
+  ...([
+    'api',
+    'cleanup',
+    'deliver',
+    'export',
+    'freeze',
+    'ingest',
+    'migrate',
+    'reconcile',
+    'recover',
+  ] as const),
+  'watchtower',
+] as const;
 type Entry = (typeof entries)[number];
 const ingest_bytes_max = 500 * 1024;
 
@@ -62,6 +75,13 @@ describe('a bundle', () => {
     expect(JSON.parse((answer as { body: string }).body)).toMatchObject({ ok: true, status: 'healthy' });
   });
 
+  test('of api is reached outside of /api for the description of the API, and for nothing else', async () => {
+    const built = async (path: string) =>
+      (await fetch(`${stack.url}${path}`)).headers.get('x-opsmantik-version') !== null;
+    expect(await built('/openapi.json')).toBe(true);
+    expect(await built('/openapi.yaml')).toBe(false);
+  });
+
   test('of deliver reports the message that it cannot read, and no other', async () => {
     expect(await invoke('deliver', { Records: [] })).toEqual({ batchItemFailures: [] });
     const good = JSON.stringify({ batch_id: '00000000-0000-4000-8000-000000000000' });
@@ -113,20 +133,49 @@ describe('the environment of a function', () => {
     'DATABASE_SECRET_ARN',
   ];
   const own: Record<Entry, string[]> = {
-    api: ['TOKEN_CLIENT_ID', 'TOKEN_ISSUER', 'USAGE_TABLE'],
+    api: [
+      ...['CRON_SECRET_ARN', 'EVIDENCE_BUCKET', 'EXPORT_BUCKET', 'EXPORT_QUEUE_URL'],
+      ...['TOKEN_CLIENT_ID', 'TOKEN_ISSUER', 'USAGE_TABLE'],
+    ],
+    cleanup: [
+      ...['CRON_SECRET_ARN', 'DISPUTE_WINDOW_DAYS', 'EVENTS_RETENTION_DAYS', 'EVIDENCE_BUCKET'],
+      'PERSONAL_DATA_DAYS',
+    ],
     deliver: [],
+    export: ['EVIDENCE_BUCKET', 'EXPORT_BUCKET'],
     freeze: ['CRON_SECRET_ARN'],
     ingest: ['DELIVERY_QUEUE_URL', 'RATE_LIMIT_TABLE', 'USAGE_TABLE'],
     migrate: ['ROLE_SECRET_ARNS'],
     reconcile: ['CRON_SECRET_ARN', 'USAGE_TABLE'],
     recover: ['CRON_SECRET_ARN'],
+    watchtower: ['API_URL', 'CRON_SECRET_ARN', 'DEAD_LETTER_QUEUE_URLS', 'USAGE_TABLE'],
   };
   const ours =
-    /^(COMMIT|CRON|KERNEL|RATE|STAGE|DATABASE|TOKEN|USAGE|DELIVERY|ROLE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
+    /^(API|COMMIT|CRON|DATABASE|DEAD|DELIVERY|DISPUTE|EVENTS|EVIDENCE|EXPORT|KERNEL|PERSONAL|RATE|ROLE|STAGE|TOKEN|USAGE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
 
   test.each(entries)('%s holds what it needs and nothing of another', async (entry) => {
     const names = Object.keys(await environment(entry)).filter((name) => ours.test(name));
     expect(names.sort()).toEqual([...base, ...own[entry]].sort());
+  });
+
+  test('tells watchtower where the API answers and where each dead-letter queue is', async () => {
+    const { API_URL, DEAD_LETTER_QUEUE_URLS = '' } = await environment('watchtower');
+    expect(API_URL).toBe(stack.url);
+    const queue = (name: string) => stack.resource('AWS::SQS::Queue', name).ref;
+    expect(JSON.parse(DEAD_LETTER_QUEUE_URLS)).toEqual({
+      delivery: queue('DeliveryDeadLetters'),
+      export: queue('ExportDeadLetters'),
+      'failed-invocations': queue('FailedInvocations'),
+      schedules: queue('SchedulesDeadLetters'),
+    });
+  });
+
+  test('leads every client to the door, S3 as well', async () => {
+    for (const entry of entries) {
+      const own = await environment(entry);
+      for (const service of ['DYNAMODB', 'RDS_DATA', 'S3', 'SECRETS_MANAGER', 'SQS'])
+        expect(own[`AWS_ENDPOINT_URL_${service}`]).toBe(stack.door.url);
+    }
   });
 
   test('names an access key of its own', async () => {
@@ -145,6 +194,9 @@ describe('the database role of a function', () => {
     ['recover', 'kernel_deliver'],
     ['reconcile', 'kernel_jobs'],
     ['freeze', 'kernel_jobs'],
+    ['cleanup', 'kernel_jobs'],
+    ['watchtower', 'kernel_jobs'],
+    ['export', 'kernel_jobs'],
     ['api', 'kernel_api'],
     ['migrate', 'kernel_master'],
   ])('%s is %s', async (entry, role) => {

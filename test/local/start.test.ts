@@ -62,6 +62,8 @@ describe('a stack that runs', () => {
     };
     for (const tool of ['data_api', 'dynamodb', 'sqs', 's3'])
       expect(tools[tool]).toMatchObject({ endpoint, ...keys });
+    const bucket = (name: string) => expect.stringMatching(new RegExp(`^${name}[0-9a-f]{8}$`));
+    expect(tools.s3.buckets).toEqual({ exports: bucket('exports'), evidence: bucket('evidence') });
     expect((await fetch(`${tools.issuer.url}/.well-known/openid-configuration`)).status).toBe(200);
     const headers = { authorization: `Bearer ${secrets.admin_token}` };
     expect((await fetch(`${url}/api/admin/sites`, { headers })).status).toBe(200);

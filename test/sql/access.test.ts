@@ -157,7 +157,7 @@ describe('the catalogue', () => {
       'record_publish_failure',
       'site_for_ingest',
     ]);
-    expect(granted.kernel_deliver).toEqual(['deliver', 'recover']);
+    expect(granted.kernel_deliver).toEqual(['deliver', 'record_heartbeat', 'recover']);
     expect(granted.kernel_money).toEqual([
       'adjust_wallet',
       'balance_at',

@@ -205,8 +205,9 @@ function past(site: string, id: string, state: string) {
 
 async function freeze(site: string, commit = 'commit') {
   await jobs.query('select freeze_barrier($1, $2)', [site, month]);
-  return (await jobs.query(`select freeze_invoice($1, $2, $3, 'test') value`, [site, month, commit])).rows[0]
-    .value;
+  const frozen = await jobs.query(`select freeze_invoice($1, $2, $3, 'test') value`, [site, month, commit]);
+  await jobs.query('select seal_invoice($1, $2)', [site, month]);
+  return frozen.rows[0].value;
 }
 
 async function verify(site: string) {

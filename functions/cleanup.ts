@@ -1,0 +1,81 @@
+// Every day at 03:00 UTC, and at /api/cron/idempotency-cleanup: archives and purges what may leave the ledger, and expires events.
+import { dataApi } from '../shared/adapters/data-api.ts';
+import { s3 } from '../shared/adapters/s3.ts';
+import {
+  build_variables,
+  type CleanupEnvironment,
+  database_variables,
+  environment,
+} from '../shared/config.ts';
+import { KernelError } from '../shared/errors.ts';
+import { batch_rows, expireEvents, purgeMonths } from '../shared/retention.ts';
+import { type JobCall, job, logger, metrics } from './runtime.ts';
+
+/** A caller over HTTP is answered within 29 s; on its schedule the job has the function's 14 minutes. */
+const http_budget_ms = 20_000;
+const schedule_budget_ms = 13 * 60_000;
+const request_timeout_ms = 30_000;
+const months_shown_max = 1_000;
+
+const env = environment<CleanupEnvironment>(
+  ...build_variables,
+  ...database_variables,
+  'CRON_SECRET_ARN',
+  'EVIDENCE_BUCKET',
+  'DISPUTE_WINDOW_DAYS',
+  'EVENTS_RETENTION_DAYS',
+  'PERSONAL_DATA_DAYS',
+);
+const database = dataApi(env, { request_timeout_ms });
+const archive = s3(env.EVIDENCE_BUCKET);
+const retention = {
+  dispute_window_days: Number(env.DISPUTE_WINDOW_DAYS),
+  events_days: Number(env.EVENTS_RETENTION_DAYS),
+  personal_data_days: Number(env.PERSONAL_DATA_DAYS),
+};
+
+export const handler = job(env, { name: 'cleanup', database }, async (call) => {
+  const dry_run = dryRunOf(call);
+  const until = Date.now() + (call.path === '' ? schedule_budget_ms : http_budget_ms);
+  logger.info('CLEANUP_START', { dry_run });
+  const personal = await expireEvents(
+    database,
+    'expire_personal_data',
+    retention.personal_data_days,
+    dry_run,
+    until,
+  );
+  const events = await expireEvents(database, 'expire_events', retention.events_days, dry_run, until);
+  const { months, remaining } = await purgeMonths(database, archive, retention, dry_run, until);
+  const failed = months.filter(({ ok }) => !ok);
+  for (const { site_id, year_month, error } of failed)
+    logger.error('CLEANUP_FAIL', { site_id, year_month, reason: error });
+  const total = (name: 'deleted' | 'would_delete') =>
+    String(months.reduce((sum, month) => sum + BigInt(month[name] ?? 0), 0n));
+  const window_ms = retention.dispute_window_days * 86_400_000;
+  const figures = {
+    cutoff: new Date(call.scheduled_at.getTime() - window_ms).toISOString(),
+    ...(dry_run ? { would_delete: total('would_delete') } : { deleted: total('deleted') }),
+    archived: months.filter(({ archived }) => archived).length,
+    [dry_run ? 'events_would_delete' : 'events_deleted']: String(events),
+    [dry_run ? 'personal_data_would_remove' : 'personal_data_removed']: String(personal),
+    failed: failed.length,
+    remaining,
+  };
+  if (failed.length > 0) metrics.addMetric('ledger_cleanup_failed_total', 'Count', failed.length);
+  logger.info('CLEANUP_COMPLETE', { dry_run, ...figures });
+  return {
+    ok: failed.length === 0,
+    dry_run,
+    batch_size: batch_rows,
+    ...figures,
+    months: months.slice(0, months_shown_max),
+  };
+});
+
+function dryRunOf({ query }: JobCall): boolean {
+  const { dry_run } = query;
+  if (dry_run === undefined || dry_run === 'false') return false;
+  if (dry_run === 'true') return true;
+  throw new KernelError('invalid_request', 'The parameter dry_run must be true or false.');
+}
