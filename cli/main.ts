@@ -2,7 +2,9 @@
 import { createApi } from './api.ts';
 import { COMMON, type Command, Failure, readArguments, UsageError, usageLine } from './command.ts';
 import { demoLogCommands } from './demo-log.ts';
+import { flagCommands } from './flag.ts';
 import { jobCommands } from './job.ts';
+import { moneyJobCommands } from './money-jobs.ts';
 import { note, print, table } from './output.ts';
 import { planCommands } from './plan.ts';
 import { replayCommands } from './replay.ts';
@@ -17,6 +19,8 @@ const COMMANDS: Command[] = [
   ...siteKeyCommands,
   ...planCommands,
   ...usageCommands,
+  ...flagCommands,
+  ...moneyJobCommands, // before the jobs, of which one is called `backfill` alone
   ...jobCommands,
   ...tokenCommands,
   ...replayCommands,

@@ -9,11 +9,14 @@ import { s3 } from '../shared/adapters/s3.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
 import * as administration from '../shared/administration.ts';
+import { examine } from '../shared/assurance.ts';
+import { listMigrations, readMigration } from '../shared/backfill.ts';
 import { type ApiEnvironment, build_variables, database_variables, environment } from '../shared/config.ts';
 import * as corrections from '../shared/corrections.ts';
 import { requireCronSecret } from '../shared/cron.ts';
 import { type DisputeAnswer, link_seconds, requestExport } from '../shared/dispute.ts';
 import { KernelError } from '../shared/errors.ts';
+import * as flags from '../shared/flag.ts';
 import { metricsJson, metricsText, readMetrics } from '../shared/metrics.ts';
 import { readReceipt } from '../shared/receipt.ts';
 import * as site from '../shared/site-api.ts';
@@ -22,6 +25,7 @@ import {
   isPlatformAdmin,
   requireFinance,
   requirePlatformAdmin,
+  requireService,
   tokenVerifier,
 } from '../shared/token.ts';
 import { type HttpAnswer, type HttpRequest, http, logger } from './runtime.ts';
@@ -92,6 +96,7 @@ const admin = (method: Method, path: string, verb: Verb, status?: number) =>
   route(method, `/api/admin${path}`, requirePlatformAdmin, verb, status);
 const finance = (method: Method, path: string, verb: Verb, status?: number) =>
   route(method, `/api/admin${path}`, requireFinance, verb, status);
+const service = (path: string, verb: Verb) => route('GET', `/api/admin${path}`, requireService, verb);
 const user = (method: Method, path: string, verb: Verb) => route(method, `/api/sites${path}`, anyone, verb);
 
 const administrationRoutes = [
@@ -131,6 +136,16 @@ const administrationRoutes = [
   admin('DELETE', '/sites/{ref}/members/{user}', (_, c) =>
     administration.removeMember(database, c.ref, c.part('user'), c.identity.subject),
   ),
+  admin('GET', '/flags', () => flags.listFlags(database)),
+  admin('GET', '/flags/{flag}', (_, c) => flags.readFlag(database, c.part('flag'))),
+  admin('PUT', '/flags/{flag}', (r, c) =>
+    flags.setFlag(database, c.part('flag'), json(r), c.identity.subject),
+  ),
+  service('/dataMigrations', ({ query }) => listMigrations(database, query.cursor, page(query))),
+  service('/dataMigrations/{id}', ({ query }, { part }) =>
+    readMigration(database, part('id'), query.cursor, page(query)),
+  ),
+  finance('GET', '/doctor', () => examine(dispute.database)),
   finance('GET', '/sites/{ref}/adjustments', (_, { ref }) => corrections.listAdjustments(database, ref)),
   finance(
     'POST',

@@ -1,4 +1,4 @@
-// At deploy, before new code serves: applies the migrations and gives the login roles the passwords of their secrets.
+// At deploy, before new code serves: applies the migrations, gives the login roles the passwords of their secrets, and new flags the stage's default.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -10,7 +10,7 @@ import { logger, observed } from './runtime.ts';
 
 const statement_timeout_ms = 50_000; // the Data API itself stops a statement after 45 s
 
-const env = environment<MigrateEnvironment>(...database_variables, 'ROLE_SECRET_ARNS');
+const env = environment<MigrateEnvironment>('STAGE', ...database_variables, 'ROLE_SECRET_ARNS');
 const database = dataApi(env, { request_timeout_ms: statement_timeout_ms });
 const secrets = new SecretsManagerClient({});
 
@@ -25,6 +25,7 @@ export const handler = observed(async () => {
       verifier: scramVerifier(password),
     });
   }
+  await database.query('select apply_stage_defaults(:stage) applied', { stage: env.STAGE });
   const applied = results.filter(({ statements }) => statements > 0);
   logger.info('migrated', { files: results.length, applied });
   return { ok: true, files: results.length, applied };

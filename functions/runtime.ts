@@ -136,7 +136,7 @@ export function job(
 }
 
 /** A heartbeat that cannot be written is missed, which watchtower will say; the work itself is done. */
-async function beat(database: Database, name: string, ok: boolean, result: object): Promise<void> {
+export async function beat(database: Database, name: string, ok: boolean, result: object): Promise<void> {
   metrics.addMetric(`job_${name}_${ok ? 'ok' : 'failed'}_total`, 'Count', 1);
   await recordHeartbeat(database, name, ok, result).catch((error: unknown) => {
     logger.warn('HEARTBEAT_LOST', { job: name, cause: error as Error });

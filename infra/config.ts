@@ -14,8 +14,12 @@ export const FUNCTIONS = [
   'freeze',
   'cleanup',
   'watchtower',
+  'assure',
+  'backfill',
+  'sweep',
   'export',
   'api',
+  'money',
   'migrate',
 ] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
@@ -93,8 +97,14 @@ const FUNCTION_SIZES = {
   // Archives take long. It stops by itself before this, and long before when called over HTTP; its next run goes on.
   cleanup: { memoryMb: 512, timeoutSeconds: 14 * 60 },
   watchtower: { memoryMb: 256, timeoutSeconds: 29 },
+  // Over HTTP these two stop by themselves long before; on their schedules they go on.
+  assure: { memoryMb: 256, timeoutSeconds: 14 * 60 },
+  backfill: { memoryMb: 256, timeoutSeconds: 5 * 60 },
+  sweep: { memoryMb: 256, timeoutSeconds: 29 },
   export: { memoryMb: 512, timeoutSeconds: 15 * 60 },
   api: { memoryMb: 512, timeoutSeconds: 15 },
+  // A payout is three calls of the ledger and one of the provider.
+  money: { memoryMb: 512, timeoutSeconds: 29 },
   // The trigger that waits for it is itself cut off after 15 minutes and must report before that.
   migrate: { memoryMb: 512, timeoutSeconds: 14 * 60 },
 } satisfies Record<FunctionName, FunctionSize>;

@@ -4,10 +4,13 @@ import { ScheduleExpression } from 'aws-cdk-lib/aws-scheduler';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import type {
+  AssureEnvironment,
+  BackfillEnvironment,
   CleanupEnvironment,
   FreezeEnvironment,
   ReconcileEnvironment,
   RecoverEnvironment,
+  SweepEnvironment,
   WatchtowerEnvironment,
 } from '../shared/config.ts';
 import type { FunctionName, KernelConfig } from './config.ts';
@@ -40,6 +43,15 @@ export function createJobs(
   const reconcile = createReconcile(parts);
   const freeze = createFreeze(parts);
   const cleanup = createCleanup(parts);
+  const sweep = createSweep(parts);
+  const assure = createTokenJob<AssureEnvironment>(parts, 'Assure', {
+    entry: 'assure',
+    description: 'Reconciles every wallet with its entries and looks for what must agree with the ledger',
+  });
+  const backfill = createTokenJob<BackfillEnvironment>(parts, 'Backfill', {
+    entry: 'backfill',
+    description: 'Applies events of payment providers that were missed',
+  });
   const watchtower = createWatchtower(parts, http.url, {
     delivery: data.delivery.deadLetters,
     export: data.exportQueue.deadLetters,
@@ -51,6 +63,9 @@ export function createJobs(
   schedules.run('Reconcile', reconcile, ScheduleExpression.rate(Duration.minutes(15)));
   schedules.run('Freeze', freeze, ScheduleExpression.expression('cron(0 0 1 * ? *)'));
   schedules.run('Cleanup', cleanup, ScheduleExpression.expression('cron(0 3 * * ? *)'));
+  schedules.run('Sweep', sweep, ScheduleExpression.rate(Duration.minutes(1)));
+  schedules.run('Assure', assure, ScheduleExpression.expression('cron(0 2 * * ? *)'));
+  schedules.run('Backfill', backfill, ScheduleExpression.rate(Duration.minutes(5)));
   schedules.run('Watchtower', watchtower, ScheduleExpression.rate(Duration.minutes(15)));
 
   http.route('Recover', recover, byCronSecret('recover'));
@@ -62,13 +77,23 @@ export function createJobs(
   http.route('Freeze', freeze, byCronSecret('invoice-freeze'));
   http.route('Cleanup', cleanup, byCronSecret('idempotency-cleanup'));
   http.route('Watchtower', watchtower, byCronSecret('watchtower'));
-  return [recover, reconcile, freeze, cleanup, watchtower];
+  http.route('Sweep', sweep, byCronSecret('money-sweep'));
+  http.route('Assure', assure, byServiceToken('reconcile'));
+  http.route('Backfill', backfill, byServiceToken('backfill'), byServiceToken('backfill-wallets'));
+  return [recover, reconcile, freeze, cleanup, sweep, assure, backfill, watchtower];
 }
 
 function byCronSecret(path: string) {
   return {
     key: `ANY /api/cron/${path}` as const,
     authenticatedBy: 'The function compares the cron secret in constant time.',
+  };
+}
+
+function byServiceToken(path: string) {
+  return {
+    key: `ANY /api/jobs/${path}` as const,
+    authenticatedBy: 'The function verifies the JWT itself and asks for the group of a service.',
   };
 }
 
@@ -92,6 +117,33 @@ function createJob<E extends RecoverEnvironment>(
   });
   job.allow(['secretsmanager:GetSecretValue'], data.cronSecret.secretArn);
   return job;
+}
+
+/** A job that a service starts by its token: it needs no secret but that of its database role. */
+function createTokenJob<E extends AssureEnvironment>(
+  { scope, config, data, failed }: JobParts,
+  id: string,
+  props: Pick<JobProps<E>, 'entry' | 'description'>,
+) {
+  return new KernelFunction<AssureEnvironment>(scope, id, {
+    ...props,
+    config,
+    database: data.ledger.as('kernel_jobs'),
+    deadLetters: failed,
+    environment: {
+      TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
+      TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
+    },
+  });
+}
+
+function createSweep(parts: JobParts) {
+  return createJob<SweepEnvironment>(parts, 'Sweep', {
+    entry: 'sweep',
+    description: 'Releases holds and promotional credits that have expired and folds busy accounts',
+    role: 'kernel_jobs',
+    environment: { CRON_SECRET_ARN: parts.data.cronSecret.secretArn },
+  });
 }
 
 function createRecover(parts: JobParts) {

@@ -7,6 +7,7 @@ import type {
   DeliverEnvironment,
   ExportEnvironment,
   IngestEnvironment,
+  MoneyEnvironment,
 } from '../shared/config.ts';
 import type { KernelConfig } from './config.ts';
 import type { DataStack } from './data-stack.ts';
@@ -32,6 +33,18 @@ const API_ROUTES: readonly Route[] = [
   { key: 'ANY /api/admin/{proxy+}', authenticatedBy: BY_TOKEN },
 ];
 
+const MONEY_ROUTES: readonly Route[] = [
+  {
+    key: 'ANY /api/v1/player/{proxy+}',
+    authenticatedBy: 'The function verifies the JWT itself; a player acts with the rows of its subject only.',
+  },
+  ...(['finance', 'finance-actions', 'admin'] as const).map((part) => ({
+    key: `ANY /api/v1/${part}/{proxy+}` as const,
+    authenticatedBy:
+      'The function verifies the JWT itself and works with the tenant of its finance group only.',
+  })),
+];
+
 export interface KernelStackProps extends StackProps {
   readonly config: KernelConfig;
   readonly data: DataStack;
@@ -46,15 +59,24 @@ export class KernelStack extends Stack {
     const deliver = createDeliver(this, config, data);
     const exporter = createExport(this, config, data);
     const api = createApi(this, config, data);
+    const money = createMoney(this, config, data);
     const jobs = createJobs(this, config, data, http);
 
-    new Migrations(this, 'Migrations', config, data.ledger).before(ingest, deliver, exporter, api, ...jobs);
+    new Migrations(this, 'Migrations', config, data.ledger).before(
+      ingest,
+      deliver,
+      exporter,
+      api,
+      money,
+      ...jobs,
+    );
     http.route('Ingest', ingest, {
       key: 'ANY /api/sync',
       authenticatedBy:
         'The function admits an event by the origin that its site registered, or by an API key.',
     });
     http.route('Api', api, ...API_ROUTES);
+    http.route('Money', money, ...MONEY_ROUTES);
     new CfnOutput(this, 'ApiUrl', { value: http.url });
   }
 }
@@ -137,4 +159,17 @@ function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
   api.allowObjects('Files', data.exports, 's3:GetObject');
   api.allowObjects('Archives', data.evidence, 's3:GetObject');
   return api;
+}
+
+function createMoney(scope: Construct, config: KernelConfig, data: DataStack) {
+  return new KernelFunction<MoneyEnvironment>(scope, 'Money', {
+    config,
+    entry: 'money',
+    description: 'Wallets, deposits, withdrawals and payouts, for players and finance',
+    database: data.ledger.as('kernel_money'),
+    environment: {
+      TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
+      TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
+    },
+  });
 }

@@ -10,7 +10,13 @@ import type { DatabaseBinding } from './function.ts';
 import { Network } from './network.ts';
 
 /** The database roles that functions log in as; the migrations create them and give them these secrets' passwords. */
-export const LOGIN_ROLES = ['kernel_ingest', 'kernel_deliver', 'kernel_jobs', 'kernel_api'] as const;
+export const LOGIN_ROLES = [
+  'kernel_ingest',
+  'kernel_deliver',
+  'kernel_jobs',
+  'kernel_api',
+  'kernel_money',
+] as const;
 export type LoginRole = (typeof LOGIN_ROLES)[number];
 
 const DATABASE_NAME = 'kernel';

@@ -26,6 +26,7 @@ export const demoUsers: DemoUser[] = [
   user(7, 'Fay Finance', 'finance', ['finance']),
   user(8, 'Finn Finance', 'finance', ['finance']),
   user(9, 'Pat Platform', 'platform-admin', ['platform-admin']),
+  user(10, 'Sam Service', 'service', ['service']),
 ];
 
 export interface Issuer {

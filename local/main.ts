@@ -2,6 +2,7 @@
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { synth } from '../scripts/synth.ts';
+import { demoPlayer } from './demo-player.ts';
 import { demoSite } from './demo-site.ts';
 import { watchParent } from './parent.ts';
 import { removeStackFile, writeStackFile } from './stack-file.ts';
@@ -59,6 +60,7 @@ async function main(): Promise<void> {
   progress('Creating the demo site');
   const admin = await writeStackFile(directory, stack);
   const site = await demoSite(stack.url, admin);
+  await demoPlayer(stack.url, stack.issuer);
   if (!stopping) greet(stack, site, (performance.now() - started) / 1000);
 }
 

@@ -16,6 +16,20 @@ create sequence transfer_no_seq as bigint cache 1;
 
 -- Tables
 
+create table account_repairs (
+  id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  report_id uuid not null,
+  account_id uuid not null,
+  balance_before numeric,
+  balance_after numeric not null,
+  version_before bigint,
+  version_after bigint not null,
+  transfer_id uuid,
+  actions text[] not null,
+  constraint account_repairs_pkey PRIMARY KEY (id)
+);
+
 create table accounts (
   id uuid not null,
   updated_at timestamp with time zone not null default clock_timestamp(),
@@ -98,6 +112,73 @@ create table currencies (
   constraint currencies_pkey PRIMARY KEY (code)
 );
 
+create table data_migration_items (
+  migration_id text not null,
+  nth bigint not null,
+  item text not null,
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  status text not null default 'pending'::text,
+  result jsonb,
+  last_error text,
+  constraint data_migration_items_last_error_check CHECK ((length(last_error) <= 1000)),
+  constraint data_migration_items_migration_id_fkey FOREIGN KEY (migration_id) REFERENCES data_migrations(id),
+  constraint data_migration_items_pkey PRIMARY KEY (migration_id, nth),
+  constraint data_migration_items_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'done'::text, 'held'::text, 'failed'::text, 'dead'::text])))
+);
+
+create table data_migrations (
+  id text not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  completed_at timestamp with time zone,
+  start_date date,
+  end_date date,
+  processed_count bigint not null default 0,
+  error_count bigint not null default 0,
+  total_count bigint not null default 0,
+  type text not null,
+  status text not null default 'pending'::text,
+  created_by text not null,
+  error text,
+  checkpoint jsonb,
+  metadata jsonb not null default '{}'::jsonb,
+  constraint data_migrations_pkey PRIMARY KEY (id),
+  constraint data_migrations_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'completed'::text, 'failed'::text]))),
+  constraint data_migrations_type_check CHECK ((type = ANY (ARRAY['webhook_replay'::text, 'reversal_backfill'::text, 'wallet_snapshots'::text])))
+);
+
+create table deposits (
+  id uuid not null,
+  tenant_id text not null,
+  player_id uuid not null,
+  currency text not null,
+  amount bigint not null,
+  method text not null,
+  state text not null,
+  status text not null generated always as (
+CASE state
+    WHEN 'completed'::text THEN 'completed'::text
+    WHEN 'failed'::text THEN 'failed'::text
+    ELSE 'pending'::text
+END) stored,
+  idempotency_key text not null,
+  provider text not null,
+  provider_ref text,
+  provider_event_id text,
+  error_code text,
+  metadata jsonb not null,
+  flags jsonb not null,
+  balance_after numeric,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint deposits_amount_check CHECK ((amount > 0)),
+  constraint deposits_pkey PRIMARY KEY (id),
+  constraint deposits_player_id_fkey FOREIGN KEY (player_id) REFERENCES players(id),
+  constraint deposits_state_check CHECK ((state = ANY (ARRAY['created'::text, 'pending_provider'::text, 'completed'::text, 'failed'::text])))
+);
+
 create table dispute_exports (
   id bigint not null generated always as identity,
   created_at timestamp with time zone not null default clock_timestamp(),
@@ -146,6 +227,27 @@ create table events (
   user_agent text,
   constraint events_pkey PRIMARY KEY (id)
 ) with (autovacuum_vacuum_insert_scale_factor=0.05);
+
+create table feature_flag_overrides (
+  flag text not null,
+  tenant_id text not null,
+  value boolean not null,
+  constraint feature_flag_overrides_flag_fkey FOREIGN KEY (flag) REFERENCES feature_flags(flag),
+  constraint feature_flag_overrides_pkey PRIMARY KEY (flag, tenant_id),
+  constraint feature_flag_overrides_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9_.:-]{1,64}$'::text))
+);
+
+create table feature_flags (
+  flag text not null,
+  value boolean not null,
+  rollout_percent smallint,
+  description text not null,
+  stage text,
+  changed_at timestamp with time zone,
+  constraint feature_flags_flag_check CHECK ((flag ~ '^[a-z][a-z0-9_]{2,63}$'::text)),
+  constraint feature_flags_pkey PRIMARY KEY (flag),
+  constraint feature_flags_rollout_percent_check CHECK (((rollout_percent >= 0) AND (rollout_percent <= 100)))
+);
 
 create table folds (
   account_id uuid not null,
@@ -341,6 +443,103 @@ create table ledger_purges (
   constraint ledger_purges_pkey PRIMARY KEY (site_id, year_month)
 );
 
+create table legacy_balances (
+  tenant_id text not null,
+  player_id uuid not null,
+  currency text not null,
+  available bigint not null,
+  held bigint not null,
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint legacy_balances_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint legacy_balances_pkey PRIMARY KEY (tenant_id, player_id, currency)
+);
+
+create table money_policies (
+  tenant_id text not null,
+  withdrawals_per_minute integer,
+  daily_deposit_units bigint,
+  daily_withdrawal_units bigint,
+  unverified_daily_deposit_units bigint,
+  payout_retries integer,
+  payout_cooldown_s integer,
+  constraint money_policies_daily_deposit_units_check CHECK ((daily_deposit_units >= 0)),
+  constraint money_policies_daily_withdrawal_units_check CHECK ((daily_withdrawal_units >= 0)),
+  constraint money_policies_payout_cooldown_s_check CHECK ((payout_cooldown_s >= 0)),
+  constraint money_policies_payout_retries_check CHECK ((payout_retries >= 0)),
+  constraint money_policies_pkey PRIMARY KEY (tenant_id),
+  constraint money_policies_unverified_daily_deposit_units_check CHECK ((unverified_daily_deposit_units >= 0)),
+  constraint money_policies_withdrawals_per_minute_check CHECK ((withdrawals_per_minute > 0))
+);
+
+create table order_lines (
+  transfer_id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  owner_id uuid not null,
+  tenant_id text not null,
+  provider text not null,
+  order_id text not null,
+  line_id text not null,
+  product_id text not null,
+  product_version integer not null,
+  quantity bigint not null,
+  amount bigint not null,
+  currency text not null,
+  constraint order_lines_pkey PRIMARY KEY (transfer_id),
+  constraint order_lines_tenant_id_provider_order_id_line_id_key UNIQUE (tenant_id, provider, order_id, line_id)
+);
+
+create table payout_attempts (
+  id uuid not null,
+  withdraw_tx_id uuid not null,
+  tenant_id text not null,
+  attempt_no integer not null,
+  provider text not null,
+  provider_ref text,
+  provider_event_id text,
+  idempotency_key text not null,
+  status text not null,
+  error_code text,
+  reason text,
+  created_by text not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint payout_attempts_pkey PRIMARY KEY (id),
+  constraint payout_attempts_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'unknown'::text, 'succeeded'::text, 'failed'::text]))),
+  constraint payout_attempts_withdraw_tx_id_fkey FOREIGN KEY (withdraw_tx_id) REFERENCES withdrawals(id),
+  constraint payout_attempts_withdraw_tx_id_idempotency_key_key UNIQUE (withdraw_tx_id, idempotency_key)
+);
+
+create table players (
+  id uuid not null,
+  tenant_id text not null,
+  email_verified boolean not null default false,
+  sms_verified boolean not null default false,
+  kyc_status text not null default 'none'::text,
+  kyc_reason text,
+  kyc_decided_by text,
+  kyc_decided_at timestamp with time zone,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  constraint players_kyc_status_check CHECK ((kyc_status = ANY (ARRAY['none'::text, 'pending'::text, 'approved'::text, 'rejected'::text]))),
+  constraint players_pkey PRIMARY KEY (id),
+  constraint players_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9_.:-]{1,64}$'::text))
+);
+
+create table products (
+  tenant_id text not null,
+  provider text not null,
+  product_id text not null,
+  currency text not null default 'POINTS'::text,
+  points bigint not null,
+  version integer not null default 1,
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint products_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint products_pkey PRIMARY KEY (tenant_id, provider, product_id),
+  constraint products_points_check CHECK ((points > 0)),
+  constraint products_product_id_check CHECK (((length(product_id) >= 1) AND (length(product_id) <= 128))),
+  constraint products_provider_check CHECK ((provider ~ '^[a-z0-9_-]{1,64}$'::text)),
+  constraint products_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9_.:-]{1,64}$'::text))
+);
+
 create table profiles (
   id uuid not null,
   role text not null default 'user'::text,
@@ -367,6 +566,123 @@ create table promo_moves (
   lot_id uuid not null,
   constraint promo_moves_amount_check CHECK ((amount <> 0)),
   constraint promo_moves_pkey PRIMARY KEY (transfer_no, lot_id)
+);
+
+create table provider_events (
+  id uuid not null,
+  occurred_at timestamp with time zone not null,
+  received_at timestamp with time zone not null default clock_timestamp(),
+  processed_at timestamp with time zone,
+  next_attempt_at timestamp with time zone,
+  attempts integer not null default 0,
+  tenant_id text not null,
+  provider text not null,
+  account text not null default ''::text,
+  event_id text not null,
+  type text not null,
+  status text not null default 'received'::text,
+  payload_hash bytea not null,
+  payload jsonb not null,
+  result jsonb,
+  last_error text,
+  constraint provider_events_account_check CHECK ((length(account) <= 128)),
+  constraint provider_events_check CHECK (((processed_at IS NOT NULL) = (status = ANY (ARRAY['processed'::text, 'ignored'::text])))),
+  constraint provider_events_event_id_check CHECK (((length(event_id) >= 1) AND (length(event_id) <= 128))),
+  constraint provider_events_last_error_check CHECK ((length(last_error) <= 1000)),
+  constraint provider_events_payload_hash_check CHECK ((length(payload_hash) = 32)),
+  constraint provider_events_pkey PRIMARY KEY (id),
+  constraint provider_events_provider_check CHECK ((provider ~ '^[a-z0-9_-]{1,64}$'::text)),
+  constraint provider_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'ignored'::text, 'failed'::text, 'held'::text, 'dead'::text]))),
+  constraint provider_events_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9_.:-]{1,64}$'::text)),
+  constraint provider_events_tenant_id_provider_account_event_id_key UNIQUE (tenant_id, provider, account, event_id),
+  constraint provider_events_type_check CHECK (((length(type) >= 1) AND (length(type) <= 64)))
+);
+
+create table psp_events (
+  provider text not null,
+  action text not null,
+  psp_idem_key text not null,
+  tx_id uuid not null,
+  tenant_id text not null,
+  player_id uuid not null,
+  amount bigint not null,
+  currency text not null,
+  status text not null,
+  provider_ref text not null,
+  provider_event_id text not null,
+  occurred_at timestamp with time zone not null default clock_timestamp(),
+  constraint psp_events_action_check CHECK ((action = ANY (ARRAY['authorize_deposit'::text, 'capture_deposit'::text, 'payout_withdrawal'::text, 'refund_deposit'::text]))),
+  constraint psp_events_pkey PRIMARY KEY (provider, action, psp_idem_key),
+  constraint psp_events_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'AUTHORIZED'::text, 'CAPTURED'::text, 'PAID'::text, 'REVERSED'::text, 'FAILED'::text])))
+);
+
+create table reconciliation_findings (
+  id uuid not null default gen_random_uuid(),
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  provider character varying(64) not null,
+  tenant_id text,
+  player_id uuid,
+  tx_id uuid,
+  provider_event_id character varying(128),
+  provider_ref character varying(128),
+  finding_type character varying(64) not null,
+  severity character varying(16) not null,
+  status character varying(16) not null default 'OPEN'::character varying,
+  reopened_count integer not null default 0,
+  message text not null,
+  raw jsonb not null default '{}'::jsonb,
+  constraint reconciliation_findings_pkey PRIMARY KEY (id),
+  constraint reconciliation_findings_severity_check CHECK (((severity)::text = ANY ((ARRAY['INFO'::character varying, 'WARN'::character varying, 'MEDIUM'::character varying, 'HIGH'::character varying, 'ERROR'::character varying, 'CRITICAL'::character varying])::text[]))),
+  constraint reconciliation_findings_status_check CHECK (((status)::text = ANY ((ARRAY['OPEN'::character varying, 'RESOLVED'::character varying])::text[]))),
+  constraint uq_recon_provider_event_type UNIQUE (provider, provider_event_id, finding_type)
+);
+
+create table reconciliation_reports (
+  id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  run_id uuid not null,
+  account_id uuid,
+  report_date date not null,
+  run_no integer not null,
+  body jsonb not null,
+  checksum text not null,
+  wallet_before numeric generated always as (((body ->> 'wallet_before'::text))::numeric) stored,
+  wallet_after numeric generated always as (((body ->> 'wallet_after'::text))::numeric) stored,
+  ledger_sum numeric generated always as (((body ->> 'ledger_sum'::text))::numeric) stored,
+  delta numeric generated always as (((body ->> 'delta'::text))::numeric) stored,
+  ledger_count bigint generated always as (((body ->> 'ledger_count'::text))::bigint) stored,
+  status text generated always as ((body ->> 'status'::text)) stored,
+  constraint reconciliation_reports_body_check CHECK (((body ->> 'status'::text) = ANY (ARRAY['clean'::text, 'adjusted'::text, 'error'::text]))),
+  constraint reconciliation_reports_pkey PRIMARY KEY (id)
+);
+
+create table reconciliation_runs (
+  id uuid not null default gen_random_uuid(),
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  window_start timestamp with time zone,
+  window_end timestamp with time zone,
+  lease_until timestamp with time zone,
+  run_date date,
+  run_no integer,
+  page integer not null default 0,
+  cursor uuid,
+  dry_run boolean not null default false,
+  provider text not null,
+  tenant_id text,
+  status text not null default 'queued'::text,
+  policy text,
+  idempotency_key text,
+  requested_by text,
+  stats_json jsonb not null default '{}'::jsonb,
+  error_json jsonb,
+  constraint reconciliation_runs_check CHECK (((run_date IS NULL) = (run_no IS NULL))),
+  constraint reconciliation_runs_idempotency_key_check CHECK (((length(idempotency_key) >= 1) AND (length(idempotency_key) <= 200))),
+  constraint reconciliation_runs_pkey PRIMARY KEY (id),
+  constraint reconciliation_runs_policy_check CHECK ((policy = ANY (ARRAY['ledger_is_right'::text, 'wallet_is_right'::text]))),
+  constraint reconciliation_runs_provider_check CHECK ((provider ~ '^[a-z0-9_-]{1,64}$'::text)),
+  constraint reconciliation_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text])))
 );
 
 create table retention_marks (
@@ -484,6 +800,43 @@ create table transfers (
   constraint transfers_pkey PRIMARY KEY (no)
 ) with (autovacuum_vacuum_insert_scale_factor=0.05);
 
+create table withdrawals (
+  id uuid not null,
+  tenant_id text not null,
+  player_id uuid not null,
+  currency text not null,
+  amount bigint not null,
+  method text not null,
+  state text not null default 'requested'::text,
+  status text not null generated always as (
+CASE state
+    WHEN 'requested'::text THEN 'pending'::text
+    WHEN 'payout_pending'::text THEN 'processing'::text
+    WHEN 'unknown'::text THEN 'processing'::text
+    WHEN 'payout_failed'::text THEN 'failed'::text
+    ELSE state
+END) stored,
+  idempotency_key text not null,
+  hold_id uuid,
+  provider text,
+  provider_ref text,
+  provider_event_id text,
+  review_reason text,
+  reviewed_by text,
+  reviewed_at timestamp with time zone,
+  paid_by text,
+  paid_at timestamp with time zone,
+  balance_after numeric,
+  flags jsonb not null,
+  metadata jsonb not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint withdrawals_amount_check CHECK ((amount > 0)),
+  constraint withdrawals_pkey PRIMARY KEY (id),
+  constraint withdrawals_player_id_fkey FOREIGN KEY (player_id) REFERENCES players(id),
+  constraint withdrawals_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'rejected'::text, 'canceled'::text, 'payout_pending'::text, 'unknown'::text, 'payout_failed'::text, 'paid'::text])))
+);
+
 -- Partitions
 
 create table ingest_idempotency_p0 partition of ingest_idempotency FOR VALUES WITH (modulus 8, remainder 0);
@@ -554,6 +907,8 @@ create view wallet_balances with (security_invoker=true) as
 
 -- Indexes
 
+CREATE INDEX account_repairs_by_account ON public.account_repairs USING btree (account_id, created_at);
+
 CREATE INDEX accounts_by_owner ON public.accounts USING btree (owner_id) WHERE (owner_id IS NOT NULL);
 
 CREATE INDEX accounts_to_fold ON public.accounts USING btree (id) WHERE (NOT constrained);
@@ -562,9 +917,19 @@ CREATE INDEX adjustment_proposals_by_site ON public.adjustment_proposals USING b
 
 CREATE INDEX audit_log_by_site ON public.audit_log USING btree (site_id, id);
 
+CREATE INDEX audit_log_of_flags ON public.audit_log USING btree (resource_id, id) WHERE (action = 'feature_flag'::text);
+
 CREATE INDEX billing_reconciliation_due ON public.billing_reconciliation_jobs USING btree (next_attempt_at) WHERE (status = ANY (ARRAY['QUEUED'::text, 'FAILED'::text, 'PROCESSING'::text]));
 
 CREATE INDEX billing_reconciliation_recent ON public.billing_reconciliation_jobs USING btree (status, updated_at);
+
+CREATE INDEX data_migration_items_due ON public.data_migration_items USING btree (migration_id, next_attempt_at, nth) WHERE (status = ANY (ARRAY['pending'::text, 'failed'::text]));
+
+CREATE INDEX data_migrations_recent ON public.data_migrations USING btree (created_at DESC, id);
+
+CREATE INDEX deposits_by_player ON public.deposits USING btree (player_id, created_at DESC, id DESC);
+
+CREATE INDEX deposits_waiting ON public.deposits USING btree (created_at) WHERE (state = ANY (ARRAY['created'::text, 'pending_provider'::text]));
 
 CREATE UNIQUE INDEX entries_of_constrained ON public.entries USING btree (account_id, version) WHERE (version IS NOT NULL);
 
@@ -596,11 +961,35 @@ CREATE UNIQUE INDEX ingest_rejected_once ON ONLY public.ingest_idempotency USING
 
 CREATE INDEX ingest_time ON ONLY public.ingest_idempotency USING brin (created_at) WITH (pages_per_range='16', autosummarize='on');
 
+CREATE UNIQUE INDEX payout_attempts_once_an_event ON public.payout_attempts USING btree (provider, provider_event_id) WHERE (provider_event_id IS NOT NULL);
+
+CREATE UNIQUE INDEX payout_attempts_one_open ON public.payout_attempts USING btree (withdraw_tx_id) WHERE (status = ANY (ARRAY['pending'::text, 'unknown'::text]));
+
+CREATE INDEX payout_attempts_waiting ON public.payout_attempts USING btree (created_at) WHERE (status = ANY (ARRAY['pending'::text, 'unknown'::text]));
+
+CREATE INDEX players_by_tenant ON public.players USING btree (tenant_id, created_at, id);
+
 CREATE INDEX promo_lots_due ON public.promo_lots USING btree (expires_at) WHERE (remaining > 0);
 
 CREATE INDEX promo_lots_open ON public.promo_lots USING btree (account_id, expires_at) WHERE (remaining > 0);
 
 CREATE INDEX promo_moves_by_lot ON public.promo_moves USING btree (lot_id);
+
+CREATE INDEX provider_events_open ON public.provider_events USING btree (occurred_at, id) WHERE (processed_at IS NULL);
+
+CREATE INDEX psp_events_by_time ON public.psp_events USING btree (provider, occurred_at);
+
+CREATE INDEX reconciliation_findings_by_tenant ON public.reconciliation_findings USING btree (tenant_id, created_at DESC, id DESC);
+
+CREATE INDEX reconciliation_reports_chain ON public.reconciliation_reports USING btree (account_id, report_date, run_no);
+
+CREATE UNIQUE INDEX reconciliation_reports_once ON public.reconciliation_reports USING btree (report_date, account_id, run_no) NULLS NOT DISTINCT;
+
+CREATE UNIQUE INDEX reconciliation_runs_by_date ON public.reconciliation_runs USING btree (provider, run_date, run_no) WHERE (run_date IS NOT NULL);
+
+CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (provider, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+
+CREATE INDEX reconciliation_runs_recent ON public.reconciliation_runs USING btree (provider, created_at);
 
 CREATE INDEX site_api_keys_live ON public.site_api_keys USING btree (site_id, created_at) WHERE (revoked_at IS NULL);
 
@@ -612,7 +1001,62 @@ CREATE INDEX transfers_by_original ON public.transfers USING btree (reverses) WH
 
 CREATE UNIQUE INDEX transfers_once_an_event ON public.transfers USING btree (tenant_id, provider, provider_event_id) WHERE (provider_event_id IS NOT NULL);
 
+CREATE INDEX withdrawals_by_player ON public.withdrawals USING btree (player_id, created_at DESC, id DESC);
+
+CREATE INDEX withdrawals_by_tenant ON public.withdrawals USING btree (tenant_id, created_at DESC, id DESC);
+
+CREATE INDEX withdrawals_open ON public.withdrawals USING btree (tenant_id, state, created_at) WHERE (state <> ALL (ARRAY['paid'::text, 'rejected'::text, 'canceled'::text]));
+
 -- Functions
+
+CREATE OR REPLACE FUNCTION public.account_facts(p_owners uuid[])
+ RETURNS SETOF account_fact
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+  with known as materialized (
+    select a.id, a.tenant_id, a.owner_id, a.currency, a.kind, a.name, a.balance, a.version from accounts a where a.owner_id = any(p_owners)
+  ), lost as ( -- an owner's accounts are opened together: where two kinds are there the third must be, and so must one that has entries
+    select account_id(w.tenant_id, w.owner_id, w.currency, k.kind) id, w.tenant_id, w.owner_id, w.currency, k.kind, w.kinds
+      from (select n.tenant_id, n.owner_id, n.currency, array_agg(n.kind) kinds from known n where n.name = ''
+             group by n.tenant_id, n.owner_id, n.currency having count(*) < 3) w
+      cross join unnest(array['available', 'held', 'promo']) k (kind) where k.kind <> all (w.kinds)
+  ), subject as materialized (
+    select n.id, n.tenant_id, n.owner_id, n.currency, n.kind, n.balance, n.version from known n
+    union all
+    select l.id, l.tenant_id, l.owner_id, l.currency, l.kind, null, null from lost l
+     where cardinality(l.kinds) = 2 or exists (select from entries e where e.account_id = l.id and e.version is not null)
+  ), booked as materialized ( -- offset 0: an index probe for each account, whatever the statistics say
+    select e.account_id, sum(e.amount) total, count(*) n, max(e.version) newest,
+           count(*) filter (where e.version <> e.nth or e.balance_after <> e.balance_before + e.amount) gaps,
+           count(*) filter (where e.balance_before <> e.known and not exists (select from account_repairs r where r.account_id = e.account_id
+             and (r.version_after >= e.version or r.version_after = e.version - 1 and r.balance_after = e.balance_before))) breaks
+      from (select e.*, row_number() over w nth, lag(e.balance_after, 1, 0::bigint) over w known
+              from subject s cross join lateral (select e.account_id, e.amount, e.version, e.balance_before, e.balance_after
+                from entries e where e.account_id = s.id and e.version is not null offset 0) e
+            window w as (partition by e.account_id order by e.version)) e
+     group by e.account_id
+  ), promised as materialized (
+    select s.id, sum(h.amount) amount, 0::bigint odd from subject s
+     cross join lateral (select h.amount from holds h where h.held_id = s.id and h.status = 'pending' offset 0) h where s.kind = 'held' group by s.id
+    union all
+    select s.id, sum(l.remaining), count(*) filter (where l.remaining <> (select coalesce(sum(m.amount), 0) from promo_moves m where m.lot_id = l.id))
+      from subject s cross join lateral (select l.id, l.remaining from promo_lots l where l.account_id = s.id and s.kind = 'promo' offset 0) l group by s.id
+  ), beside as (
+    select s.*, coalesce(b.total, 0) total, coalesce(b.n, 0) n, coalesce(b.newest, 0) newest, coalesce(b.gaps, 0) gaps, coalesce(b.breaks, 0) breaks,
+           case when s.kind in ('held', 'promo') then coalesce(p.amount, 0) end expected, coalesce(p.odd, 0) odd
+      from subject s left join booked b on b.account_id = s.id left join promised p on p.id = s.id
+  )
+  select b.id, b.tenant_id, b.owner_id, b.currency, b.kind, b.balance, b.version, b.total, b.n, b.newest, b.expected,
+         array_remove(array[case when b.balance is null then 'missing' end, case when b.gaps > 0 then 'entries' end, case when b.breaks > 0 then 'chain' end,
+           case when b.balance <> b.total then 'balance' end, case when b.version <> b.newest then 'version' end,
+           case when b.total <> b.expected or b.odd > 0 then b.kind end], null)
+    from beside b
+$function$
+;
 
 CREATE OR REPLACE FUNCTION public.account_id(p_tenant text, p_owner uuid, p_currency text, p_kind text, p_name text DEFAULT ''::text)
  RETURNS uuid
@@ -635,6 +1079,41 @@ begin
     raise exception 'There is no such kind of account.' using errcode = 'RK030';
   end if;
   return new;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.act_on_withdrawal(p_tenant text, p_actor text, p_key text, p_verb text, p_tx uuid, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  scope  text := 'finance:' || p_actor;
+  body   jsonb := p_body || jsonb_build_object('tx_id', p_tx);
+  call   record;
+  w      withdrawals;
+  answer jsonb;
+begin
+  if p_key is not null then
+    call := begin_call(p_tenant, scope, p_key, p_verb, body);
+    if call.answer is not null then return call.answer; end if;
+  end if;
+  select * into w from withdrawals x where x.id = p_tx and x.tenant_id = p_tenant for no key update;
+  if w.id is null then return declined('TX_NOT_FOUND'); end if;
+  answer := case p_verb
+    when 'review' then review_withdrawal(w, p_actor, p_body)
+    when 'mark_paid' then mark_paid(w, p_actor, p_body)
+    when 'recheck' then case when w.state in ('payout_pending', 'unknown', 'payout_failed')
+      then jsonb_build_object('outcome', 'done', 'tx_id', w.id, 'attempt_id',
+             (select a.id from payout_attempts a where a.withdraw_tx_id = w.id order by a.attempt_no desc limit 1))
+      else declined('INVALID_STATE_TRANSITION', jsonb_build_object('from_state', w.state, 'tx_type', 'withdrawal')) end
+    else begin_payout(w, p_actor, p_key, p_verb, p_body) end;
+  if p_key is null or answer ->> 'code' = 'PAYMENT_COOLDOWN_ACTIVE' then return answer; end if; -- what time alone changes is not pinned
+  return end_call(p_tenant, scope, p_key, p_verb, call.id, call.hash, answer);
 end $function$
 ;
 
@@ -662,6 +1141,34 @@ begin
     perform audit(p_author, 'invoice_adjust', 'invoice', site || ':' || a.corrects_month, site, to_jsonb(a));
   end if;
   return to_jsonb(a) || jsonb_build_object('event_delta', a.event_delta::text, 'overage_delta', a.overage_delta::text);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.adjust_player(p_tenant text, p_actor text, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  delta  numeric := (p_body ->> 'delta_minor')::numeric;
+  player players;
+  answer jsonb;
+begin
+  select * into player from players p where p.id = (p_body ->> 'player_id')::uuid and p.tenant_id = p_tenant;
+  if player.id is null then return declined('PLAYER_NOT_FOUND'); end if;
+  if p_actor = player.id::text then return declined('FOUR_EYES'); end if;
+  perform from legacy_balances l where l.tenant_id = p_tenant and l.player_id = player.id and l.currency = p_body ->> 'currency' for no key update;
+  answer := adjust_wallet(p_tenant, 'finance:' || p_actor, p_key, jsonb_build_object('owner_id', player.id, 'currency', p_body ->> 'currency', 'direction',
+    case when delta < 0 then 'debit' else 'credit' end, 'amount_minor', abs(delta)::text, 'reason', p_body ->> 'reason', 'actor', p_actor, 'kind', 'manual_adjust', 'provider', 'admin'));
+  if answer ->> 'outcome' = 'done' and not answer ? 'replayed' then
+    perform move_legacy(p_tenant, player.id, p_body ->> 'currency', delta::bigint, 0);
+    perform audit(p_actor, 'FIN_LEDGER_ADJUSTED', 'player', player.id::text, null, p_body || jsonb_build_object('after', shown_balance(p_tenant, player.id, p_body ->> 'currency')));
+  end if;
+  return answer || jsonb_build_object('balance', shown_balance(p_tenant, player.id, p_body ->> 'currency'));
 end $function$
 ;
 
@@ -716,11 +1223,93 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.apply_event(p_event uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  event  provider_events;
+  plan   jsonb;
+  step   jsonb;
+  answer jsonb;
+  done   jsonb := '[]';
+  held   boolean := false;
+begin
+  select * into event from provider_events e where e.id = p_event for update;
+  if event.processed_at is not null then return coalesce(event.result, '{}') || '{"outcome": "already_processed"}'; end if;
+  perform pg_advisory_xact_lock(hashtextextended(concat_ws('|', 'order', event.tenant_id, event.provider, event_order(event.payload)), 52)); -- both events of a line take turns
+  event.attempts := event.attempts + 1;
+  for step in select jsonb_array_elements(coalesce(event.result -> 'steps', '[]')) loop
+    if step ? 'hold_id' then
+      perform void(event.tenant_id, 'provider:' || event.provider, concat_ws('|', 'void', step ->> 'hold_id'), jsonb_build_object('hold_id', step -> 'hold_id'));
+    end if;
+  end loop;
+  plan := plan_event(event);
+  if plan ? 'error' then raise exception '%', plan ->> 'error' using errcode = 'RK054'; end if;
+  for step in select jsonb_array_elements(plan -> 'steps') loop
+    answer := null;
+    if step ->> 'action' = 'credit' then
+      answer := credit_wallet(event.tenant_id, 'provider:' || event.provider, 'line|' || derived_uuid(concat_ws('|', event_order(event.payload), step ->> 'line_id')), jsonb_build_object(
+        'owner_id', step -> 'owner_id', 'currency', step -> 'currency', 'amount_minor', step -> 'amount_minor', 'kind', 'purchase', 'event_at', event.occurred_at,
+        'provider', event.provider, 'provider_ref', left(event_order(event.payload), 128), 'reference', left(step ->> 'line_id', 200), 'actor', 'system:backfill',
+        'metadata', jsonb_build_object('event_id', event.event_id, 'product_id', step -> 'product_id', 'product_version', step -> 'product_version')));
+      insert into order_lines (transfer_id, tenant_id, provider, order_id, line_id, owner_id, product_id, product_version, quantity, amount, currency)
+      select (answer -> 'transfer_ids' ->> 0)::uuid, event.tenant_id, event.provider, event_order(event.payload), step ->> 'line_id', (step ->> 'owner_id')::uuid,
+             step ->> 'product_id', (step ->> 'product_version')::integer, (step ->> 'quantity')::bigint, (step ->> 'amount_minor')::bigint, step ->> 'currency'
+       where answer ->> 'outcome' = 'done';
+    elsif step ->> 'action' = 'reverse' then
+      answer := take_back(event, step, flag_on('allow_negative_balance', event.tenant_id, step ->> 'owner_id'));
+    end if;
+    if answer ->> 'code' = 'INSUFFICIENT_FUNDS' then held := true;
+    elsif answer ->> 'outcome' <> 'done' then raise exception '%', answer ->> 'sentence' using errcode = 'RK054'; end if;
+    done := done || jsonb_strip_nulls(step || jsonb_build_object('transfer_id', coalesce(answer -> 'transfer_ids' -> 0, step -> 'transfer_id'), 'hold_id', answer -> 'hold_id'));
+  end loop;
+  update provider_events e set attempts = event.attempts, last_error = null, next_attempt_at = null, processed_at = case when not held then clock_timestamp() end,
+         status = case when held then 'held' when plan ->> 'action' = 'ignore' then 'ignored' else 'processed' end, result = jsonb_build_object('steps', done) where e.id = p_event;
+  return jsonb_build_object('outcome', case when held then 'held' else plan ->> 'action' end, 'steps', done);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.apply_stage_defaults(p_stage text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  applied integer;
+begin
+  with due as (
+    update feature_flags f set stage = p_stage, value = case when f.flag = 'allow_test_payment_methods' then p_stage = 'dev' else f.value end
+     where f.stage is null and f.changed_at is null
+    returning f.flag, f.value
+  ), noted as (
+    select audit('service_role', 'feature_flag', 'feature_flag', d.flag, null, jsonb_build_object('stage', p_stage, 'to', d.value)) from due d
+  )
+  select count(*) into applied from noted;
+  return applied;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.archive_line(p_created_at timestamp with time zone, p_key bytea, p_version smallint, p_state billing_state, p_billable boolean, p_id bigint, p_reason billing_reason, p_hash bytea)
  RETURNS text
  LANGUAGE sql
  STABLE PARALLEL SAFE
 RETURN ((((((export_line(p_created_at, p_key, p_version, p_state, p_billable) || ','::text) || p_id) || ','::text) || p_reason) || ','::text) || COALESCE(encode(p_hash, 'hex'::text), ''::text))
+;
+
+CREATE OR REPLACE FUNCTION public.attempt_row(a payout_attempts)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', a.id, 'attempt_no', a.attempt_no, 'provider', a.provider, 'provider_ref', a.provider_ref, 'provider_event_id', a.provider_event_id,
+    'idempotency_key', a.idempotency_key, 'status', a.status, 'error_code', a.error_code, 'reason', a.reason, 'created_by', a.created_by,
+    'created_at', utc_text(a.created_at), 'updated_at', utc_text(a.updated_at))
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.audit(p_actor text, p_action text, p_resource_type text, p_resource_id text, p_site uuid, p_payload jsonb)
@@ -732,6 +1321,124 @@ AS $function$
   values (case p_actor when 'cron' then 'cron' when 'service_role' then 'service_role' else 'user' end,
           p_actor, p_action, p_resource_type, p_resource_id, p_site, coalesce(p_payload, '{}'))
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.backfill_events(p_type text, p_from date, p_to date, p_limit integer)
+ RETURNS SETOF provider_events
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if (p_type in ('webhook_replay', 'reversal_backfill') and p_from <= p_to and p_limit between 1 and 100000) is not true then
+    raise exception 'A backfill has a type, a range of days and a number of events.' using errcode = 'RK015';
+  end if;
+  return query select e.* from provider_events e
+    where e.processed_at is null and e.occurred_at >= p_from::timestamp at time zone 'UTC' and e.occurred_at < (p_to + 1)::timestamp at time zone 'UTC'
+      and (p_type = 'webhook_replay' or e.type in ('ON_REFUND', 'ON_CHARGEBACK'))
+    order by e.occurred_at, e.id limit p_limit;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.backfill_step(p_migration text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  job    data_migrations;
+  item   data_migration_items;
+  became jsonb;
+  cause  text;
+begin
+  perform require_flag('backfill_enabled');
+  select * into job from data_migrations m where m.id = p_migration for update;
+  if job.id is null then raise exception 'There is no such backfill.' using errcode = 'RK053'; end if;
+  if job.status <> 'running' or job.type = 'wallet_snapshots' then return migration_json(job) || '{"idle": true}'; end if;
+  select * into item from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed') and i.next_attempt_at <= clock_timestamp()
+   order by i.next_attempt_at, i.nth limit 1;
+  if item.nth is not null then
+    begin
+      became := apply_event(item.item::uuid);
+    exception when others then
+      get stacked diagnostics cause = message_text;
+    end;
+    update data_migration_items i set attempts = i.attempts + 1, result = became, last_error = left(cause, 1000), updated_at = clock_timestamp(),
+           status = case when cause is null then case became ->> 'outcome' when 'held' then 'held' else 'done' end when i.attempts >= 4 then 'dead' else 'failed' end,
+           next_attempt_at = clock_timestamp() + interval '30 seconds' * 2 ^ i.attempts
+     where i.migration_id = p_migration and i.nth = item.nth returning * into item;
+    if cause is not null then
+      update provider_events e set attempts = e.attempts + 1, last_error = left(cause, 1000), status = case item.status when 'dead' then 'dead' else 'failed' end, next_attempt_at = item.next_attempt_at
+       where e.id = item.item::uuid;
+    end if;
+    update data_migrations m set checkpoint = jsonb_build_object('nth', item.nth::text, 'event', item.item), updated_at = clock_timestamp(),
+           processed_count = m.processed_count + (item.status in ('done', 'held'))::integer,
+           error_count = m.error_count + case when item.status in ('failed', 'dead') then (item.attempts = 1)::integer when item.attempts > 1 then -1 else 0 end
+     where m.id = p_migration returning * into job;
+  end if;
+  if not exists (select from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed')) then
+    update data_migrations m set completed_at = clock_timestamp(), updated_at = clock_timestamp(), status = case when m.error_count > 0 then 'failed' else 'completed' end,
+           error = case when m.error_count > 0 then m.error_count || ' of ' || m.total_count || ' events are dead.' end
+     where m.id = p_migration returning * into job;
+  end if;
+  return migration_json(job) || jsonb_build_object('idle', item.nth is null or job.status <> 'running', 'held', coalesce(item.status = 'held', false));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.backfill_wallets(p_migration text, p_limit integer DEFAULT 1000)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  job   data_migrations;
+  page  legacy_balances[];
+  row_  legacy_balances;
+  plan  jsonb;
+  cause text;
+  tally jsonb;
+  nth   bigint;
+begin
+  perform require_flag('backfill_enabled');
+  if p_limit < 1 then raise exception 'A batch has at least one wallet.' using errcode = 'RK015'; end if;
+  select * into job from data_migrations m where m.id = p_migration and m.type = 'wallet_snapshots' for update;
+  if job.id is null then raise exception 'There is no such backfill.' using errcode = 'RK053'; end if;
+  if job.status <> 'running' then return migration_json(job); end if;
+  tally := coalesce(job.checkpoint, '{"scanned": 0, "created": 0, "skipped_exists": 0, "updated_forced": 0, "errors": 0}');
+  page := array(select l from legacy_balances l where l.tenant_id = job.metadata ->> 'tenant_id'
+                   and (job.checkpoint is null or (l.player_id, l.currency) > ((job.checkpoint ->> 'player_id')::uuid, job.checkpoint ->> 'currency'))
+                 order by l.player_id, l.currency limit least(p_limit, 5000) for update);
+  -- all wallets of the batch in the order of ids: no two calls wait for each other
+  perform lock_accounts(array(select a.id from accounts a where a.owner_id in (select p.player_id from unnest(page) p)));
+  foreach row_ in array page loop
+    cause := null;
+    begin
+      plan := snapshot_plan(row_, (job.metadata ->> 'force')::boolean, (job.metadata ->> 'include_pending')::boolean);
+      if plan ->> 'action' in ('create', 'force') then perform open_snapshot(row_, plan, job.id); end if;
+      if plan ? 'error' then cause := plan ->> 'error'; end if;
+    exception when others then
+      get stacked diagnostics cause = message_text;
+    end;
+    nth := case when cause is not null then 5 else array_position(array['create', 'skip', 'force'], plan ->> 'action') + 1 end;
+    plan := jsonb_build_object('scanned', (tally ->> 'scanned')::bigint + 1);
+    select tally || plan || jsonb_build_object(c.name, (tally ->> c.name)::bigint + 1) into tally
+      from (select (array['scanned', 'created', 'skipped_exists', 'updated_forced', 'errors'])[nth] name) c;
+    if cause is not null then
+      insert into data_migration_items (migration_id, nth, item, attempts, status, last_error)
+      values (job.id, (tally ->> 'scanned')::bigint, row_.player_id || '|' || row_.currency, 1, 'dead', left(cause, 1000));
+    end if;
+  end loop;
+  update data_migrations m set checkpoint = tally || case when cardinality(page) > 0 then jsonb_build_object('player_id', row_.player_id, 'currency', row_.currency) else '{}' end,
+         processed_count = (tally ->> 'scanned')::bigint - (tally ->> 'errors')::bigint, error_count = (tally ->> 'errors')::bigint, total_count = (tally ->> 'scanned')::bigint,
+         updated_at = clock_timestamp(), completed_at = case when cardinality(page) < least(p_limit, 5000) then clock_timestamp() end,
+         status = case when cardinality(page) = least(p_limit, 5000) then 'running' when tally ->> 'errors' <> '0' then 'failed' else 'completed' end,
+         error = case when tally ->> 'errors' <> '0' then (tally ->> 'errors') || ' wallets were left out.' end
+   where m.id = job.id returning * into job;
+  return migration_json(job);
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.balance_at(p_account uuid, p_at timestamp with time zone DEFAULT 'infinity'::timestamp with time zone)
@@ -767,6 +1474,26 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.begin_backfill(p_type text, p_from date, p_to date, p_limit integer, p_by text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  opened  text;
+  started data_migrations;
+begin
+  perform require_flag('backfill_enabled');
+  perform backfill_events(p_type, p_from, p_to, p_limit); -- refuses what is out of range
+  opened := new_migration(p_type, p_from, p_to, p_by, jsonb_build_object('dryRun', false, 'maxEvents', p_limit));
+  insert into data_migration_items (migration_id, nth, item)
+  select opened, row_number() over (order by e.occurred_at, e.id), e.id::text from backfill_events(p_type, p_from, p_to, p_limit) e;
+  update data_migrations m set total_count = (select count(*) from data_migration_items i where i.migration_id = opened) where m.id = opened returning * into started;
+  return migration_json(started);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.begin_call(p_tenant text, p_scope text, p_key text, p_verb text, p_body jsonb, OUT id uuid, OUT hash bytea, OUT answer jsonb)
  RETURNS record
  LANGUAGE plpgsql
@@ -794,6 +1521,43 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.begin_deposit(p_player uuid, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  player players;
+  call   record;
+  flags  jsonb;
+  code   text;
+  made   deposits;
+  answer jsonb;
+begin
+  select * into player from players p where p.id = p_player for no key update;
+  if player.id is null then return declined('PLAYER_NOT_FOUND'); end if;
+  call := begin_call(player.tenant_id, 'player:' || p_player, p_key, 'deposit', p_body);
+  if call.answer is not null then return known_call(call.answer, call.id, p_player::text); end if;
+  flags := money_flags(player.tenant_id, player.id);
+  code := deposit_refusal(player, p_body, flags);
+  if code is null then
+    insert into deposits (id, tenant_id, player_id, currency, amount, method, state, idempotency_key, provider, metadata, flags)
+    values (call.id, player.tenant_id, player.id, p_body ->> 'currency', minor_units(p_body -> 'amount_minor'), p_body ->> 'method', 'pending_provider', p_key, 'mockpsp',
+            jsonb_build_object('request_hash', encode(call.hash, 'hex')), flags) returning * into made;
+    answer := jsonb_build_object('outcome', 'done', 'tx_id', made.id, 'transaction', deposit_row(made));
+  else
+    answer := declined(code);
+    if code = 'LIMIT_EXCEEDED' then
+      perform audit(p_player::text, 'FIN_TENANT_LIMIT_BLOCKED', 'player', p_player::text, null, p_body || shown_balance(player.tenant_id, p_player, p_body ->> 'currency'));
+    end if;
+  end if;
+  return end_call(player.tenant_id, 'player:' || p_player, p_key, 'deposit', call.id, call.hash, answer);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.begin_dispute_export(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -804,11 +1568,124 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.begin_payout(p_tx withdrawals, p_actor text, p_key text, p_verb text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  policy money_policies := money_policy(p_tx.tenant_id);
+  tries  integer;
+  failed timestamptz;
+  wait_s integer;
+  key    text;
+  made   payout_attempts;
+begin
+  select count(*), max(a.updated_at) filter (where a.status = 'failed') into tries, failed from payout_attempts a where a.withdraw_tx_id = p_tx.id;
+  -- without a key, a retry whose reply was lost finds its own attempt again while that is at work
+  key := coalesce(p_key, 'retry:' || tries - (p_tx.state = 'payout_pending')::integer);
+  select * into made from payout_attempts a where a.withdraw_tx_id = p_tx.id and a.idempotency_key = key;
+  if made.id is not null then return jsonb_build_object('outcome', 'done', 'tx_id', p_tx.id, 'attempt_id', made.id); end if;
+  wait_s := ceil(policy.payout_cooldown_s - extract(epoch from clock_timestamp() - failed));
+  if p_verb = 'retry' and btrim(coalesce(p_body ->> 'reason', '')) = '' then return declined('REASON_REQUIRED');
+  elsif p_actor = p_tx.player_id::text then return declined('FOUR_EYES');
+  elsif p_tx.state <> 'payout_failed' and (p_verb = 'retry' or p_tx.state <> 'approved') then
+    return declined('INVALID_STATE_TRANSITION', jsonb_build_object('from_state', p_tx.state, 'to_state', 'payout_pending', 'tx_type', 'withdrawal'));
+  elsif tries > policy.payout_retries then return declined('PAYMENT_RETRY_LIMIT_EXCEEDED');
+  elsif p_verb = 'retry' and wait_s > 0 then return declined('PAYMENT_COOLDOWN_ACTIVE', jsonb_build_object('retry_after_s', wait_s));
+  end if;
+  insert into payout_attempts (id, withdraw_tx_id, tenant_id, attempt_no, provider, idempotency_key, status, reason, created_by)
+  values (derived_uuid('payout|' || p_tx.id || '|' || key), p_tx.id, p_tx.tenant_id, tries + 1, 'mockpsp', key, 'pending', p_body ->> 'reason', p_actor) returning * into made;
+  update withdrawals w set state = 'payout_pending', updated_at = clock_timestamp() where w.id = p_tx.id;
+  perform audit(p_actor, 'FIN_WITHDRAW_PAYOUT_STARTED', 'withdrawal', p_tx.id::text, null, jsonb_build_object('attempt_id', made.id, 'attempt_no', made.attempt_no, 'reason', made.reason));
+  return jsonb_build_object('outcome', 'done', 'tx_id', p_tx.id, 'attempt_id', made.id);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.begin_reconciliation(p_date date, p_by text, p_key text DEFAULT NULL::text, p_policy text DEFAULT 'ledger_is_right'::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  today  date := (clock_timestamp() at time zone 'UTC')::date;
+  wanted date := coalesce(p_date, today);
+  run    reconciliation_runs;
+begin
+  perform require_flag('reconciliation_enabled');
+  if wanted not between date '2020-01-01' and today then
+    raise exception 'The date must not lie in the future, nor before 2020.' using errcode = 'RK015';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('wallet_ledger', 50));
+  select * into run from reconciliation_runs r where r.provider = 'wallet_ledger' and r.idempotency_key = p_key;
+  if run.id is not null and run.status in ('completed', 'failed') then return run_json(run); end if;
+  select * into run from reconciliation_runs r where r.provider = 'wallet_ledger' and r.status = 'running' order by r.created_at limit 1;
+  if run.id is not null and run.lease_until > clock_timestamp() then
+    raise exception 'A reconciliation of the wallets is at work already.' using errcode = 'RK052';
+  elsif run.id is not null and run.run_date = wanted then
+    update reconciliation_runs r set lease_until = clock_timestamp() + interval '1 minute', updated_at = clock_timestamp() where r.id = run.id returning * into run;
+    return run_json(run);
+  elsif run.id is not null then -- left behind for another date: it is closed, for its day will not come again
+    update reconciliation_runs r set status = 'failed', error_json = '{"error": "It stopped half-way and was not taken up on its date."}', updated_at = clock_timestamp() where r.id = run.id;
+  end if;
+  insert into reconciliation_runs (provider, status, run_date, run_no, policy, window_start, window_end, idempotency_key, requested_by, lease_until, stats_json)
+  select 'wallet_ledger', 'running', wanted, coalesce(max(r.run_no), 0) + 1, p_policy, wanted::timestamp at time zone 'UTC', (wanted + 1)::timestamp at time zone 'UTC',
+         p_key, p_by, clock_timestamp() + interval '1 minute',
+         '{"total": "0", "accounts": "0", "clean": "0", "adjusted": "0", "errors": "0", "total_delta": "0", "digest": ""}'
+    from reconciliation_runs r where r.provider = 'wallet_ledger' and r.run_date = wanted
+  returning * into run;
+  return run_json(run);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.begin_wallets(p_tenant text, p_by text, p_force boolean, p_include_pending boolean, p_hash text, p_confirm boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  at_     text;
+  opened  text;
+  known   boolean := false;
+  started data_migrations;
+begin
+  perform require_flag('backfill_enabled');
+  if p_hash ~ '^\d{4}-\d\d-\d\dT[\d:.]+Z\.[0-9a-f]{64}$' then
+    at_ := left(p_hash, length(p_hash) - 65);
+    known := at_::timestamptz between clock_timestamp() - interval '24 hours' and clock_timestamp() and plan_wallets(p_tenant, p_force, p_include_pending, at_) ->> 'hash' = p_hash;
+  end if;
+  if p_force and not known and not p_confirm then
+    raise exception 'To overwrite wallets, show the hash of a dry run of the last 24 hours since which nothing has changed, or confirm.' using errcode = 'RK055';
+  end if;
+  opened := new_migration('wallet_snapshots', null, null, p_by, jsonb_build_object('dryRun', false, 'tenant_id', p_tenant,
+    'force', p_force, 'include_pending', p_include_pending, 'hash', p_hash, 'confirmed', p_confirm));
+  select * into strict started from data_migrations m where m.id = opened;
+  return migration_json(started);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.billing_reason_of(p_policy text, p_category text, p_action text)
  RETURNS billing_reason
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE WHEN (p_policy = 'all'::text) THEN 'default_billable'::text WHEN (p_category = 'conversion'::text) THEN 'conversion'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'view'::text)) THEN 'interaction_view'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'scroll_depth'::text)) THEN 'scroll_depth'::text WHEN (p_category = 'system'::text) THEN 'system'::text ELSE 'default_billable'::text END)::billing_reason
+;
+
+CREATE OR REPLACE FUNCTION public.broken_reports()
+ RETURNS TABLE(report_id uuid, reason text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select r.id, case when r.checksum <> encode(sha256(convert_to(canonical_json(r.body), 'UTF8')), 'hex') then 'checksum'
+                    when r.body ->> 'previous_checksum' is distinct from r.previous then 'chain' else 'columns' end
+    from (select r.*, lag(r.checksum) over (partition by r.account_id order by r.created_at, r.report_date, r.run_no) previous from reconciliation_reports r) r
+   where r.checksum <> encode(sha256(convert_to(canonical_json(r.body), 'UTF8')), 'hex') or r.body ->> 'previous_checksum' is distinct from r.previous
+      or (r.body ->> 'report_id', r.body ->> 'run_id', r.body ->> 'account_id', r.body ->> 'date', r.body ->> 'run_no')
+         is distinct from (r.id::text, r.run_id::text, r.account_id::text, r.report_date::text, r.run_no::text)
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.canary_arrived(p_ingest_id uuid)
@@ -838,6 +1715,22 @@ begin
     insert into site_plans (site_id, plan_tier, monthly_limit, billing_policy) values (created, 'canary', 0, 'by_kind');
   end if;
   return (select s.public_id from sites s where s.synthetic order by s.created_at limit 1);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.canonical_json(p_value jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return case jsonb_typeof(p_value)
+    when 'object' then (select '{' || coalesce(string_agg(to_json(e.key)::text || ':' || canonical_json(e.value), ',' order by e.key collate "C"), '') || '}'
+                          from jsonb_each(p_value) e)
+    when 'array' then (select '[' || coalesce(string_agg(canonical_json(e.value), ',' order by e.n), '') || ']'
+                         from jsonb_array_elements(p_value) with ordinality e (value, n))
+    else p_value::text end;
 end $function$
 ;
 
@@ -888,6 +1781,32 @@ begin
     update holds h set status = 'captured', captured_amount = taken, resolved_at = clock_timestamp() where h.id = held.id;
   end if;
   return end_call(p_tenant, p_scope, p_key, 'capture', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.change_player(p_tenant text, p_actor text, p_player uuid, p_change jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  player players;
+begin
+  select * into player from players p where p.id = p_player and p.tenant_id = p_tenant for update;
+  if player.id is null then return declined('PLAYER_NOT_FOUND'); end if;
+  if p_actor = p_player::text then return declined('FOUR_EYES'); end if;
+  if p_change ->> 'kyc_status' = 'rejected' and btrim(coalesce(p_change ->> 'reason', '')) = '' then return declined('REASON_REQUIRED'); end if;
+  update players p set
+      email_verified = coalesce((p_change ->> 'email_verified')::boolean, p.email_verified),
+      sms_verified = coalesce((p_change ->> 'sms_verified')::boolean, p.sms_verified),
+      kyc_status = coalesce(p_change ->> 'kyc_status', p.kyc_status),
+      kyc_reason = case when p_change ? 'kyc_status' then p_change ->> 'reason' else p.kyc_reason end,
+      kyc_decided_by = case when p_change ? 'kyc_status' then p_actor else p.kyc_decided_by end,
+      kyc_decided_at = case when p_change ? 'kyc_status' then clock_timestamp() else p.kyc_decided_at end
+   where p.id = p_player returning * into player;
+  perform audit(p_actor, case when p_change ? 'kyc_status' then 'kyc_decision' else 'player_verification' end, 'player', p_player::text, null, p_change);
+  return jsonb_build_object('outcome', 'done', 'player', player_row(player));
 end $function$
 ;
 
@@ -1086,6 +2005,13 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.declined(p_code text, p_more jsonb DEFAULT '{}'::jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((refused(p_code) || p_more) || jsonb_strip_nulls(jsonb_build_object('sentence', COALESCE((refused(p_code) ->> 'sentence'::text), CASE p_code WHEN 'PLAYER_NOT_FOUND'::text THEN 'There is no such player; a player registers first.'::text WHEN 'PLAYER_OF_OTHER_TENANT'::text THEN 'The player is registered with another tenant.'::text WHEN 'AUTH_UNVERIFIED'::text THEN 'The player''s e-mail address and telephone must be verified first.'::text WHEN 'LIMIT_EXCEEDED'::text THEN 'The daily limit would be exceeded.'::text WHEN 'PAYMENT_METHOD_NOT_ALLOWED'::text THEN 'This payment method is not allowed.'::text WHEN 'WITHDRAW_METHOD_NOT_ALLOWED'::text THEN 'This method of withdrawal is not allowed.'::text WHEN 'KYC_DEPOSIT_LIMIT'::text THEN 'The daily limit of players without an approved identity would be exceeded.'::text WHEN 'KYC_REQUIRED_FOR_WITHDRAWAL'::text THEN 'The player''s identity must be approved before a withdrawal.'::text WHEN 'VELOCITY_LIMIT_EXCEEDED'::text THEN 'Too many withdrawals within a minute.'::text WHEN 'TX_NOT_FOUND'::text THEN 'There is no such withdrawal.'::text WHEN 'INVALID_ACTION'::text THEN 'The action must be approve or reject.'::text WHEN 'FOUR_EYES'::text THEN 'Whoever asked for it cannot decide about it.'::text WHEN 'ILLEGAL_TRANSACTION_STATE_TRANSITION'::text THEN 'The withdrawal cannot change to this state.'::text WHEN 'INVALID_STATE_TRANSITION'::text THEN 'The withdrawal is not in a state that allows this.'::text WHEN 'PAYMENT_RETRY_LIMIT_EXCEEDED'::text THEN 'The payout was retried as often as allowed.'::text WHEN 'PAYMENT_COOLDOWN_ACTIVE'::text THEN 'The payout failed a moment ago; wait before the next try.'::text ELSE NULL::text END))))
+;
+
 CREATE OR REPLACE FUNCTION public.default_plan(OUT monthly_limit bigint, OUT soft_limit_enabled boolean, OUT hard_cap_multiplier numeric)
  RETURNS record
  LANGUAGE sql
@@ -1108,6 +2034,52 @@ begin
      where o.batch_id = any (array(select b::uuid from jsonb_array_elements_text(p_batches) b)) and o.status <> 'FAILED'
        and (o.attempts = 0 or o.next_attempt_at <= clock_timestamp())
      order by o.id for update skip locked)) m;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.deposit_refusal(p_player players, p_body jsonb, p_flags jsonb)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with asked as (
+    select c.code currency, 10::numeric ^ c.exponent as unit, minor_units(p_body -> 'amount_minor') + spent_today(p_player.id, c.code, 'deposit') total, p.*
+      from (select money_policy(p_player.tenant_id) p) m cross join lateral (select (m.p).*) p
+      left join currencies c on c.code = p_body ->> 'currency'
+  )
+  select case when a.currency is null then 'CURRENCY_UNKNOWN'
+              when not (p_player.email_verified and p_player.sms_verified) then 'AUTH_UNVERIFIED'
+              when a.total > a.daily_deposit_units * a.unit then 'LIMIT_EXCEEDED'
+              when (p_body ->> 'method' = 'card' or p_body ->> 'method' in ('test', 'test_bank') and (p_flags ->> 'allow_test_payment_methods')::boolean) is not true
+                then 'PAYMENT_METHOD_NOT_ALLOWED'
+              when p_player.kyc_status <> 'approved' and a.total > a.unverified_daily_deposit_units * a.unit then 'KYC_DEPOSIT_LIMIT' end
+    from asked a
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.deposit_row(d deposits)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', d.id, 'tx_id', d.id, 'type', 'deposit', 'tenant_id', d.tenant_id, 'player_id', d.player_id, 'amount_minor', d.amount::text, 'currency', d.currency,
+    'method', d.method, 'state', d.state, 'status', d.status, 'provider', d.provider, 'provider_ref', d.provider_ref, 'provider_event_id', d.provider_event_id,
+    'error_code', d.error_code, 'flags', d.flags, 'balance_after', d.balance_after::text, 'created_at', utc_text(d.created_at), 'updated_at', utc_text(d.updated_at))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.deposits_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from was where state in ('completed', 'failed')) then
+    raise exception 'A completed or failed deposit is final.' using errcode = 'RK042';
+  end if;
+  return null;
 end $function$
 ;
 
@@ -1222,6 +2194,26 @@ begin
                 jsonb_build_object('erased', (erased + waiting)::text));
   return jsonb_build_object('erased', (erased + waiting)::text, 'done', erased < most);
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.event_lines(p_payload jsonb)
+ RETURNS TABLE(nth bigint, line_id text, product_id text, quantity text, amount text)
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with given as (select coalesce(p_payload -> 'lines', p_payload -> 'items', p_payload #> '{order,lines}', p_payload #> '{order,items}') list)
+  select l.nth, coalesce(l.line ->> 'lineId', l.line ->> 'line_id', case when g.list is not null then l.line ->> 'id' end, l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'),
+         coalesce(l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'), coalesce(l.line ->> 'quantity', '1'), coalesce(l.line ->> 'amount_minor', l.line ->> 'points')
+    from given g cross join lateral jsonb_array_elements(case when jsonb_typeof(g.list) = 'array' then g.list else jsonb_build_array(p_payload) end) with ordinality l (line, nth)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.event_order(p_payload jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN COALESCE((p_payload ->> 'orderId'::text), (p_payload ->> 'order_id'::text), (p_payload #>> '{order,id}'::text[]))
 ;
 
 CREATE OR REPLACE FUNCTION public.expire_events(p_days integer, p_limit integer, p_dry_run boolean)
@@ -1405,6 +2397,42 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.flag_bucket(p_flag text, p_subject text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((((('x'::text || encode(substr(sha256(convert_to(((p_flag || '|'::text) || p_subject), 'UTF8'::name)), 1, 4), 'hex'::text)))::bit(32))::bigint % (100)::bigint))::integer
+;
+
+CREATE OR REPLACE FUNCTION public.flag_on(p_flag text, p_tenant text, p_subject text DEFAULT NULL::text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select coalesce(
+    (select o.value from feature_flag_overrides o where o.flag = p_flag and o.tenant_id = p_tenant),
+    (select f.value and (f.rollout_percent is null or flag_bucket(p_flag, coalesce(p_subject, p_tenant)) < f.rollout_percent)
+       from feature_flags f where f.flag = p_flag),
+    false)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.flag_row(p_flag text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('flag', f.flag, 'value', f.value, 'rollout_percent', f.rollout_percent, 'description', f.description,
+    'overrides', (select coalesce(jsonb_object_agg(o.tenant_id, o.value), '{}') from feature_flag_overrides o where o.flag = f.flag),
+    'history', (select coalesce(jsonb_agg(h.entry), '[]') from (
+        select jsonb_build_object('at', utc_text(a.created_at), 'actor', a.actor_id) || a.payload entry from audit_log a
+         where a.action = 'feature_flag' and a.resource_id = f.flag order by a.id desc limit 20) h))
+    from feature_flags f where f.flag = p_flag
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.fold_accounts(p_limit integer DEFAULT 1000)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1553,6 +2581,130 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.heal_account(p_run uuid, p_policy text, p_fact account_fact, p_locked uuid[])
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  delta   numeric := p_fact.balance - p_fact.ledger_sum;
+  actions text[] := '{}';
+begin
+  if 'entries' = any(p_fact.drift) or exists (select from (select distinct e.transfer_no from entries e where e.account_id = p_fact.account_id) m
+      left join transfers t on t.no = m.transfer_no join entries o on o.transfer_no = m.transfer_no where t.amount is not null or t.no is null
+     group by o.transfer_no, t.amount having sum(o.amount) <> 0 or sum(o.amount) filter (where o.amount > 0) is distinct from t.amount) then
+    raise exception 'An entry is gone or was changed: a person must look before anything is set.' using errcode = 'RK051';
+  end if;
+  if 'missing' = any(p_fact.drift) then
+    insert into accounts (id, tenant_id, owner_id, currency, kind, constrained, floor)
+    values (p_fact.account_id, p_fact.tenant_id, p_fact.owner_id, p_fact.currency, p_fact.kind, true, 0);
+    actions := actions || 'account_opened'::text;
+  end if;
+  if p_fact.drift && array['missing', 'chain', 'balance', 'version'] then
+    update accounts a set balance = p_fact.ledger_sum, version = p_fact.newest, updated_at = greatest(clock_timestamp(), a.updated_at) where a.id = p_fact.account_id;
+    actions := actions || 'snapshot_set'::text;
+  end if;
+  if p_policy = 'wallet_is_right' and p_fact.kind = 'available' and delta <> 0 then
+    if post(p_fact.tenant_id, null, array[derived_uuid('reconcile|' || p_run || '|' || p_fact.account_id)],
+            array[jsonb_build_object('kind', 'reconcile_adjustment', 'actor', 'system:reconciliation', 'reason', 'The wallet is right: the ledger follows it by ' || delta || '.',
+              'metadata', jsonb_build_object('report_id', derived_uuid('report|' || p_run || '|' || p_fact.account_id)))],
+            array[1, 1], array[p_fact.account_id, account_id(p_fact.tenant_id, null, p_fact.currency, 'adjustments')],
+            array[delta::bigint, - delta::bigint], p_overdraw => true, p_reversible => array[false]) ->> 'outcome' <> 'done' then
+      raise exception 'The adjustment was refused.' using errcode = 'RK051';
+    end if;
+    actions := actions || 'adjustment_booked'::text;
+  end if;
+  if p_fact.drift && array['held', 'promo'] then
+    actions := actions || heal_promises(p_run, p_fact, p_locked);
+  end if;
+  return actions;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.heal_page(p_run reconciliation_runs, p_facts account_fact[], OUT adjusted bigint, OUT errors bigint, OUT total_delta numeric)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  owners uuid[] := array(select distinct f.owner_id from unnest(p_facts) f);
+  locked uuid[];
+  before account_fact;
+  after_ account_fact;
+  done   text[];
+  cause  text;
+  state  text;
+  healed text[] := '{}';
+  failed text[] := '{}';
+begin
+  total_delta := 0;
+  -- holds before accounts, as capture and void lock them, and the accounts of all wallets at once in the order of ids
+  locked := array(select h.id from holds h where h.status = 'pending' and h.held_id in (select f.account_id from unnest(p_facts) f where 'held' = any(f.drift))
+                   order by h.id for no key update);
+  perform lock_accounts(array(select a.id from accounts a where a.owner_id = any(owners)));
+  for before in select * from account_facts(owners) f where f.account_id in (select d.account_id from unnest(p_facts) d) order by f.account_id loop
+    continue when before.drift = '{}';
+    done := '{}'; cause := null; after_ := before;
+    begin
+      done := heal_account(p_run.id, p_run.policy, before, locked);
+      insert into account_repairs (id, report_id, account_id, balance_before, balance_after, version_before, version_after, transfer_id, actions)
+      select derived_uuid('repair|' || p_run.id || '|' || a.id), derived_uuid('report|' || p_run.id || '|' || a.id), a.id, before.balance, a.balance, before.version, a.version,
+             (select t.id from transfers t where t.id in (derived_uuid('reconcile|' || p_run.id || '|' || a.id), derived_uuid('release|' || p_run.id || '|' || a.id))), done
+        from accounts a where a.id = before.account_id;
+      select * into strict after_ from account_facts(array[before.owner_id]) f where f.account_id = before.account_id;
+      if after_.drift <> '{}' then
+        raise exception 'It still differs in % after the heal: a person must look.', array_to_string(after_.drift, ', ') using errcode = 'RK051';
+      end if;
+    exception when others then
+      get stacked diagnostics cause = message_text, state = returned_sqlstate;
+      cause := case when state = 'RK051' then cause else 'SQLSTATE ' || state end;
+      after_ := before; done := '{}';
+    end;
+    perform report_account(p_run, before, after_, done, cause);
+    total_delta := total_delta + abs(coalesce(before.balance, 0) - before.ledger_sum);
+    if cause is null then healed := healed || concat_ws('|', before.tenant_id, before.owner_id, before.currency);
+    else failed := failed || concat_ws('|', before.tenant_id, before.owner_id, before.currency); end if;
+  end loop;
+  select count(distinct w) into errors from unnest(failed) w;
+  select count(distinct w) into adjusted from unnest(healed) w where w <> all (failed);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.heal_promises(p_run uuid, p_fact account_fact, p_locked uuid[])
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  excess  numeric;
+  pending uuid[];
+  actions text[] := '{}';
+begin
+  if p_fact.kind = 'promo' then
+    update promo_lots l set remaining = m.left_ from (select m.lot_id, sum(m.amount)::bigint left_ from promo_moves m
+       where m.lot_id in (select l.id from promo_lots l where l.account_id = p_fact.account_id) group by m.lot_id) m where l.id = m.lot_id and l.remaining <> m.left_;
+    return case when found then array['lots_recounted'] else '{}' end;
+  end if;
+  select array_agg(h.id order by h.id) into pending from holds h where h.held_id = p_fact.account_id and h.status = 'pending'
+     and (p_fact.ledger_sum = 0 or not exists (select from transfers t where t.id = h.id and t.amount = h.amount));
+  if pending <@ p_locked then -- one that was not locked before the account waits for the next run: its holder may be waiting for the account
+    update holds h set status = 'voided', resolved_at = clock_timestamp() where h.id = any(pending);
+    actions := actions || 'holds_voided'::text;
+  end if;
+  select p_fact.ledger_sum - coalesce(sum(h.amount), 0) into excess from holds h where h.held_id = p_fact.account_id and h.status = 'pending';
+  if excess > 0 then
+    if post(p_fact.tenant_id, null, array[derived_uuid('release|' || p_run || '|' || p_fact.account_id)], array['{"kind": "release", "reason": "No hold is pending for it."}'::jsonb],
+            array[1, 1], array[p_fact.account_id, account_id(p_fact.tenant_id, p_fact.owner_id, p_fact.currency, 'available')],
+            array[- excess::bigint, excess::bigint], p_reversible => array[false]) ->> 'outcome' <> 'done' then
+      raise exception 'What is held for no hold cannot be released.' using errcode = 'RK051';
+    end if;
+    actions := actions || 'excess_released'::text;
+  end if;
+  return actions;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.heartbeats()
  RETURNS jsonb
  LANGUAGE sql
@@ -1611,6 +2763,48 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.hold_withdrawal(p_id uuid, p_player players, p_body jsonb, p_flags jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  currency  text := p_body ->> 'currency';
+  taken     bigint := minor_units(p_body -> 'amount_minor');
+  available uuid := account_id(p_player.tenant_id, p_player.id, currency, 'available');
+  held      uuid := account_id(p_player.tenant_id, p_player.id, currency, 'held');
+  enforced  boolean := (p_flags ->> 'ledger_enforce_balance')::boolean;
+  legacy    legacy_balances;
+  by_legacy boolean;
+  ledger    numeric;
+  answer    jsonb := '{"outcome": "done"}';
+begin
+  select * into legacy from legacy_balances l where l.tenant_id = p_player.tenant_id and l.player_id = p_player.id and l.currency = p_body ->> 'currency' for no key update;
+  perform lock_accounts(array[available, held]);
+  select a.balance into ledger from accounts a where a.id = available;
+  by_legacy := legacy.player_id is not null and not enforced;
+  if legacy.available <> coalesce(ledger, 0) and (p_flags ->> 'ledger_balance_mismatch_log')::boolean then
+    perform record_finding('wallet_ledger', p_player.tenant_id, p_player.id, p_id, jsonb_build_object('provider_event_id', p_id, 'legacy', legacy.available::text, 'ledger', ledger::text,
+      'enforced', enforced), 'ledger_balance_mismatch', 'WARN', 'At a withdrawal the legacy balance differed from the ledger.');
+  end if;
+  if enforced and ledger is null then
+    perform record_finding('wallet_ledger', p_player.tenant_id, p_player.id, p_id, jsonb_build_object('provider_event_id', p_id), 'wallet_missing', 'WARN',
+      'A withdrawal was refused, for the player has no wallet in the ledger.');
+  end if;
+  if taken > coalesce(case when by_legacy then legacy.available else ledger end, 0) then return refused('INSUFFICIENT_FUNDS'); end if;
+  if not by_legacy or (p_flags ->> 'ledger_shadow_write')::boolean then
+    if ledger is null then perform open_wallet(p_player.tenant_id, p_player.id, currency); end if;
+    answer := post(p_player.tenant_id, p_id, array[p_id], array[jsonb_build_object('kind', 'withdraw_requested', 'reference', p_id)], array[1, 1],
+                   array[available, held], array[- taken, taken], p_overdraw => by_legacy, p_reversible => array[false]);
+    if answer ->> 'outcome' <> 'done' then return answer; end if;
+    insert into holds (id, tenant_id, account_id, held_id, amount) values (p_id, p_player.tenant_id, available, held, taken);
+    answer := answer || jsonb_build_object('hold_id', p_id);
+  end if;
+  perform move_legacy(p_player.tenant_id, p_player.id, currency, - taken, taken);
+  return answer || jsonb_build_object('decided_by', case when by_legacy then 'legacy' else 'ledger' end);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.holds_guard()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1621,6 +2815,25 @@ begin
     raise exception 'A hold is resolved once.' using errcode = 'RK033';
   end if;
   return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.import_legacy_balances(p_tenant text, p_actor text, p_rows jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  imported bigint;
+begin
+  insert into legacy_balances (tenant_id, player_id, currency, available, held)
+  select p_tenant, (r ->> 'player_id')::uuid, coalesce(r ->> 'currency', 'USD'), (r ->> 'available')::bigint, coalesce((r ->> 'held')::bigint, 0)
+    from jsonb_array_elements(p_rows) r order by 2, 3
+  on conflict (tenant_id, player_id, currency) do update set available = excluded.available, held = excluded.held, updated_at = clock_timestamp();
+  get diagnostics imported = row_count;
+  perform audit(p_actor, 'legacy_balances_imported', 'tenant', p_tenant, null, jsonb_build_object('rows', imported));
+  return imported;
 end $function$
 ;
 
@@ -1902,6 +3115,20 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.known_call(p_answer jsonb, p_id uuid, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  conflict boolean := p_answer ->> 'outcome' = 'conflict';
+begin
+  perform audit(p_actor, case when conflict then 'FIN_IDEMPOTENCY_CONFLICT' else 'FIN_IDEMPOTENCY_HIT' end, 'transaction', p_id::text, null, '{}');
+  return p_answer || case when exists (select from deposits d where d.id = p_id) or exists (select from withdrawals w where w.id = p_id)
+                     then jsonb_build_object('tx_id', p_id) else '{}' end;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.ledger_days(p_site uuid, p_month text)
  RETURNS jsonb
  LANGUAGE sql
@@ -2012,6 +3239,53 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.list_flags(p_flag text DEFAULT NULL::text)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select flag_row(f.flag) from feature_flags f where p_flag is null or f.flag = p_flag order by f.flag
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_migrations(p_before timestamp with time zone, p_limit integer)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select migration_json(m) from data_migrations m where m.created_at < coalesce(p_before, 'infinity') order by m.created_at desc, m.id limit least(greatest(p_limit, 1), 200)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_player_transactions(p_player uuid, p_limit integer, p_offset integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform sign_in(p_player, false);
+  return jsonb_build_object('items', (select coalesce(jsonb_agg(x.item order by x.created_at desc, x.id desc), '[]') from (
+      select * from (select d.id, d.created_at, deposit_row(d) item from deposits d where d.player_id = p_player
+                      union all select w.id, w.created_at, withdrawal_row(w) from withdrawals w where w.player_id = p_player) u
+       order by u.created_at desc, u.id desc limit p_limit offset p_offset) x),
+    'total', (select count(*) from deposits d where d.player_id = p_player) + (select count(*) from withdrawals w where w.player_id = p_player));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_reports(p_date date, p_run_no integer DEFAULT NULL::integer, p_account uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 50)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select r.body || jsonb_build_object('checksum', r.checksum) from reconciliation_reports r
+   where (p_date is null or r.report_date = p_date) and (p_run_no is null or r.run_no = p_run_no) and (p_account is null or r.account_id = p_account)
+   order by r.report_date desc, r.run_no desc, r.account_id nulls first limit least(greatest(p_limit, 1), 200)
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.list_sites(p_after timestamp with time zone, p_after_id uuid, p_limit integer)
  RETURNS TABLE(site jsonb, cursor text)
  LANGUAGE sql
@@ -2022,6 +3296,30 @@ AS $function$
    where p_after_id is null or (s.created_at, s.id) > (p_after, p_after_id)
    order by s.created_at, s.id limit least(greatest(p_limit, 1), 200) + 1
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_withdrawals(p_tenant text, p_filter jsonb, p_limit integer, p_offset integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  ascending boolean := p_filter ->> 'sort' = 'created_at_asc';
+  wanted    text := 'from withdrawals w where w.tenant_id = $1 and ($2 ->> ''state'' is null or w.state = $2 ->> ''state'')
+    and ($2 ->> ''player_id'' is null or w.player_id = ($2 ->> ''player_id'')::uuid)
+    and ($2 ->> ''date_from'' is null or w.created_at >= ($2 ->> ''date_from'')::timestamptz)
+    and ($2 ->> ''date_to'' is null or w.created_at < ($2 ->> ''date_to'')::timestamptz)
+    and ($2 ->> ''min_amount'' is null or w.amount >= ($2 ->> ''min_amount'')::numeric)
+    and ($2 ->> ''max_amount'' is null or w.amount <= ($2 ->> ''max_amount'')::numeric)';
+  answer    jsonb;
+begin
+  perform sign_in(null, false), set_config('app.staff_tenant', p_tenant, true);
+  execute format('select jsonb_build_object(''items'', (select coalesce(jsonb_agg(withdrawal_row(p.w) || jsonb_build_object(''cursor'', utc_text((p.w).created_at) || '' '' || (p.w).id)
+      order by (p.w).created_at %2$s, (p.w).id %2$s), ''[]'') from (select w %1$s and ($2 ->> ''after'' is null or (w.created_at, w.id) %3$s (($2 ->> ''after'')::timestamptz, ($2 ->> ''after_id'')::uuid))
+      order by w.created_at %2$s, w.id %2$s limit $3 offset $4) p), ''total'', (select count(*) %1$s))', wanted, case when ascending then 'asc' else 'desc' end, case when ascending then '>' else '<' end)
+    into answer using p_tenant, p_filter, p_limit, p_offset;
+  return answer;
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.lock_accounts(p_ids uuid[])
@@ -2040,6 +3338,40 @@ CREATE OR REPLACE FUNCTION public.lock_site(p_site uuid)
 RETURN pg_advisory_xact_lock(hashtextextended(('site:'::text || (p_site)::text), (0)::bigint))
 ;
 
+CREATE OR REPLACE FUNCTION public.mark_paid(p_tx withdrawals, p_actor text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  manual jsonb := jsonb_build_object('provider', 'manual', 'provider_event_id', 'manual:' || p_tx.id, 'reason', p_body ->> 'reason');
+  answer jsonb;
+begin
+  if btrim(coalesce(p_body ->> 'reason', '')) = '' then return declined('REASON_REQUIRED');
+  elsif p_actor = p_tx.player_id::text then return declined('FOUR_EYES');
+  elsif p_tx.state = 'paid' then
+    return jsonb_build_object('outcome', 'done', 'tx_id', p_tx.id, 'changed', false, 'transaction', withdrawal_row(p_tx));
+  elsif p_tx.state <> 'approved' then
+    return declined('ILLEGAL_TRANSACTION_STATE_TRANSITION', jsonb_build_object('from_state', p_tx.state, 'to_state', 'paid', 'tx_type', 'withdrawal'));
+  end if;
+  answer := pay_withdrawal(p_tx, p_actor, manual);
+  if answer ->> 'outcome' = 'done' then
+    insert into payout_attempts (id, withdraw_tx_id, tenant_id, attempt_no, provider, provider_event_id, idempotency_key, status, reason, created_by)
+    values (derived_uuid('payout|' || p_tx.id || '|manual'), p_tx.id, p_tx.tenant_id, 1, 'manual', 'manual:' || p_tx.id, 'manual', 'succeeded', p_body ->> 'reason', p_actor);
+    answer := answer || '{"changed": true}';
+  end if;
+  return answer;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.migration_json(p_migration data_migrations)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+RETURN jsonb_build_object('id', (p_migration).id, 'type', (p_migration).type, 'status', (p_migration).status, 'startDate', (p_migration).start_date, 'endDate', (p_migration).end_date, 'processedCount', ((p_migration).processed_count)::text, 'errorCount', ((p_migration).error_count)::text, 'totalCount', ((p_migration).total_count)::text, 'createdAt', utc_text((p_migration).created_at), 'updatedAt', utc_text((p_migration).updated_at), 'completedAt', utc_text((p_migration).completed_at), 'createdBy', (p_migration).created_by, 'error', (p_migration).error, 'checkpoint', (p_migration).checkpoint, 'metadata', (p_migration).metadata)
+;
+
 CREATE OR REPLACE FUNCTION public.minor_units(p_amount jsonb)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -2052,6 +3384,75 @@ begin
   end if;
   return (p_amount #>> '{}')::bigint;
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.mockpsp(p_action text, p_key text, p_order jsonb, p_outcome text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  asked   text := case when flag_on('allow_test_payment_methods', p_order ->> 'tenant_id', p_order ->> 'player_id') then lower(p_outcome) end;
+  success text := case p_action when 'authorize_deposit' then 'AUTHORIZED' when 'capture_deposit' then 'CAPTURED' when 'payout_withdrawal' then 'PAID' else 'REVERSED' end;
+  decided text := case when asked in ('fail', 'failed') then 'FAILED' when asked in ('timeout', 'pending') then 'PENDING' else success end;
+  tx      text := p_order ->> 'tx_id';
+  event   psp_events;
+begin
+  insert into psp_events (provider, action, psp_idem_key, tx_id, tenant_id, player_id, amount, currency, status, provider_ref, provider_event_id)
+  values ('mockpsp', p_action, p_key, tx::uuid, p_order ->> 'tenant_id', (p_order ->> 'player_id')::uuid, minor_units(p_order -> 'amount_minor'), p_order ->> 'currency',
+          decided, 'mockpsp:' || tx, p_action || ':' || tx || ':' || left(encode(sha256(convert_to(p_key, 'UTF8')), 'hex'), 8))
+  on conflict (provider, action, psp_idem_key) do update set status = excluded.status, occurred_at = clock_timestamp() where psp_events.status = 'PENDING'
+  returning * into event;
+  if event.provider is null then
+    select * into strict event from psp_events e where e.provider = 'mockpsp' and e.action = p_action and e.psp_idem_key = p_key;
+  end if;
+  return jsonb_build_object('provider', 'mockpsp', 'status', event.status, 'provider_ref', event.provider_ref, 'provider_event_id', event.provider_event_id,
+    'amount_minor', event.amount::text, 'currency', event.currency, 'occurred_at', utc_text(event.occurred_at));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.money_doctor()
+ RETURNS TABLE(invariant text, violations bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with wallets as materialized (
+    select f.drift from (select array_agg(distinct a.owner_id) owners from accounts a where a.owner_id is not null) o cross join lateral account_facts(o.owners) f
+  )
+  select c.invariant, case when c.invariant = 'versions have no gap and balances follow' -- what a repair explains stays in the entries for ever, and is well
+    then (select count(*) from wallets w where w.drift && array['entries', 'chain']) else c.violations end from check_money() c
+  union all select 'a wallet agrees with its entries, holds and lots', count(*) from wallets w where w.drift <> '{}'
+  union all select 'a reconciliation report is as it was written', count(*) from broken_reports()
+  union all select f.finding_type, (select count(*) from wallet_invariant_breaks() b where b.finding_type = f.finding_type)
+    from unnest(array['LEDGER_MISSING_WITHDRAW_PAID', 'LEDGER_DUPLICATE_WITHDRAW_PAID', 'LEDGER_PRESENT_BUT_TX_NOT_PAID', 'PAYOUT_ATTEMPT_MISSING_FOR_PAID',
+      'PAYOUT_ATTEMPT_DUPLICATE_PROVIDER_EVENT', 'LEDGER_MISSING_DEPOSIT_CAPTURED']) f (finding_type)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.money_flags(p_tenant text, p_player uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_object_agg(f, flag_on(f, p_tenant, p_player::text))
+    from unnest('{ledger_shadow_write,ledger_enforce_balance,ledger_balance_mismatch_log,allow_test_payment_methods}'::text[]) f
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.money_policy(p_tenant text)
+ RETURNS money_policies
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select row(p_tenant, coalesce(m.withdrawals_per_minute, 300), coalesce(m.daily_deposit_units, 1000000), coalesce(m.daily_withdrawal_units, 1000000),
+             coalesce(m.unverified_daily_deposit_units, 100), coalesce(m.payout_retries, 3), coalesce(m.payout_cooldown_s, 60))::money_policies
+    from (values (1)) one left join money_policies m on m.tenant_id = p_tenant
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.month_start(text)
@@ -2092,6 +3493,16 @@ AS $function$
      and not exists (select from ledger_purges p where p.site_id = i.site_id and p.year_month = i.year_month)
      and (p_after_site is null or (i.site_id, i.year_month) > (p_after_site, p_after_month))
    order by i.site_id, i.year_month limit least(greatest(p_limit, 1), 1000)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.move_legacy(p_tenant text, p_player uuid, p_currency text, p_available bigint, p_held bigint)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  update legacy_balances l set available = l.available + p_available, held = l.held + p_held, updated_at = clock_timestamp()
+   where l.tenant_id = p_tenant and l.player_id = p_player and l.currency = p_currency
 $function$
 ;
 
@@ -2209,6 +3620,33 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.new_migration(p_type text, p_from date, p_to date, p_by text, p_metadata jsonb)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  ms bigint := (extract(epoch from clock_timestamp()) * 1000)::bigint;
+begin
+  loop
+    insert into data_migrations (id, type, status, start_date, end_date, created_by, metadata) values (p_type || '_' || ms, p_type, 'running', p_from, p_to, p_by, p_metadata) on conflict do nothing;
+    exit when found;
+    ms := ms + 1;
+  end loop;
+  return p_type || '_' || ms;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.note_withdrawal(w withdrawals, p_actor text, p_action text, p_before jsonb, p_more jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select audit(p_actor, p_action, 'withdrawal', w.id::text, null, jsonb_build_object('state', w.state, 'amount_minor', w.amount::text, 'before', p_before,
+    'after', shown_balance(w.tenant_id, w.player_id, w.currency)) || p_more)
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.open_account(p_tenant text, p_owner uuid, p_currency text, p_kind text, p_name text DEFAULT ''::text, p_constrained boolean DEFAULT NULL::boolean, p_floor bigint DEFAULT 0)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -2228,6 +3666,41 @@ begin
     raise exception 'The account exists with another constraint.' using errcode = 'RK031';
   end if;
   return wanted;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.open_migrations()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select m.id from data_migrations m where m.status = 'running' and m.type <> 'wallet_snapshots' order by m.created_at
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.open_snapshot(p_row legacy_balances, p_plan jsonb, p_run text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  delta   numeric := coalesce((p_plan ->> 'delta')::numeric, p_row.available::numeric + p_row.held);
+  key     text := concat_ws('|', p_run, p_row.player_id, p_row.currency);
+  body    jsonb := jsonb_build_object('owner_id', p_row.player_id, 'currency', p_row.currency, 'actor', 'system:backfill', 'metadata', jsonb_build_object('migration_id', p_run));
+  answer  jsonb;
+  excess  numeric;
+begin
+  perform open_wallet(p_row.tenant_id, p_row.player_id, p_row.currency);
+  if delta <> 0 then
+    answer := adjust_wallet(p_row.tenant_id, 'backfill', key, body || jsonb_build_object('direction', case when delta > 0 then 'credit' else 'debit' end, 'amount_minor', abs(delta)::text,
+      'kind', 'opening_balance', 'reason', 'The balance of the system before.', 'overdraw', p_plan ->> 'action' = 'force'));
+    if answer ->> 'outcome' <> 'done' then raise exception '%', answer ->> 'sentence' using errcode = 'RK054'; end if;
+  end if;
+  if (p_plan ->> 'held')::bigint > 0 then
+    answer := hold(p_row.tenant_id, 'backfill', key || '|held', body || jsonb_build_object('amount_minor', p_plan -> 'held', 'kind', 'opening_balance'));
+    if answer ->> 'outcome' <> 'done' then raise exception '%', answer ->> 'sentence' using errcode = 'RK054'; end if;
+  end if;
 end $function$
 ;
 
@@ -2251,6 +3724,87 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.pay_withdrawal(p_tx withdrawals, p_actor text, p_result jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  before jsonb := shown_balance(p_tx.tenant_id, p_tx.player_id, p_tx.currency);
+  paid   withdrawals;
+  answer jsonb := '{"outcome": "done"}';
+begin
+  perform from legacy_balances l where l.tenant_id = p_tx.tenant_id and l.player_id = p_tx.player_id and l.currency = p_tx.currency for no key update;
+  if p_tx.hold_id is not null then -- one key whichever path comes first: the debit happens once
+    answer := capture(p_tx.tenant_id, 'withdrawal', 'withdraw_paid:' || p_tx.id, jsonb_strip_nulls(jsonb_build_object('hold_id', p_tx.hold_id, 'kind', 'withdraw_paid', 'reference', p_tx.id,
+      'actor', p_actor, 'provider', p_result ->> 'provider', 'provider_ref', p_result ->> 'provider_ref', 'provider_event_id', p_result ->> 'provider_event_id')));
+    if answer ->> 'outcome' <> 'done' then return answer; end if;
+  end if;
+  perform move_legacy(p_tx.tenant_id, p_tx.player_id, p_tx.currency, 0, - p_tx.amount);
+  update withdrawals w set state = 'paid', paid_by = p_actor, paid_at = clock_timestamp(), updated_at = clock_timestamp(), provider = p_result ->> 'provider',
+         provider_ref = p_result ->> 'provider_ref', provider_event_id = p_result ->> 'provider_event_id' where w.id = p_tx.id returning * into paid;
+  perform note_withdrawal(paid, p_actor, case p_result ->> 'provider' when 'manual' then 'FIN_WITHDRAW_MARK_PAID' else 'FIN_WITHDRAW_PAID' end, before, p_result);
+  return jsonb_build_object('outcome', 'done', 'tx_id', paid.id, 'transaction', withdrawal_row(paid));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_backfill(p_type text, p_from date, p_to date, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform require_flag('backfill_enabled');
+  return (select jsonb_build_object('total', count(*)::text, 'errors', (count(*) filter (where p.plan ? 'error'))::text,
+      'plan', coalesce(jsonb_agg(jsonb_build_object('event_id', e.event_id, 'type', e.type, 'occurred_at', utc_text(e.occurred_at)) || p.plan order by e.occurred_at, e.id), '[]'))
+    from backfill_events(p_type, p_from, p_to, p_limit) e cross join lateral (select plan_event(e)) p (plan));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_credit(p_event provider_events)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  owner   text := coalesce(p_event.payload ->> 'uid', p_event.payload #>> '{customer,metadata,uid}', p_event.payload #>> '{order,customer,metadata,uid}', p_event.payload ->> 'player_id');
+  line    record;
+  product products;
+  known   order_lines;
+  steps   jsonb := '[]';
+begin
+  if event_order(p_event.payload) is null then return '{"error": "Missing orderId in the event."}'; end if;
+  for line in select * from event_lines(p_event.payload) loop
+    if (owner ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' and line.product_id is not null) is not true then
+      return '{"error": "Missing uid or productId in the event."}';
+    elsif line.quantity !~ '^[1-9]\d{0,8}$' then
+      return '{"error": "The quantity is not a whole number above zero."}';
+    end if;
+    select * into known from order_lines o where o.tenant_id = p_event.tenant_id and o.provider = p_event.provider and o.order_id = event_order(p_event.payload) and o.line_id = line.line_id;
+    if known.transfer_id is not null then
+      steps := steps || jsonb_build_object('action', 'already_credited', 'line_id', line.line_id, 'transfer_id', known.transfer_id);
+      continue;
+    end if;
+    select * into product from products p where p.tenant_id = p_event.tenant_id and p.provider = p_event.provider and p.product_id = line.product_id;
+    if product.product_id is null then return jsonb_build_object('error', 'Product not found: ' || line.product_id); end if;
+    if product.points::numeric * line.quantity::bigint > 9223372036854775807 then return '{"error": "The amount is out of range."}'; end if;
+    steps := steps || jsonb_build_object('action', 'credit', 'line_id', line.line_id, 'product_id', line.product_id, 'product_version', product.version, 'quantity', line.quantity,
+      'owner_id', owner, 'currency', product.currency, 'amount_minor', (product.points * line.quantity::bigint)::text);
+  end loop;
+  return jsonb_build_object('action', 'credit', 'steps', steps);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_event(p_event provider_events)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+RETURN CASE WHEN ((p_event).type = ANY (ARRAY['ON_ORDER_COMPLETED'::text, 'ON_DELIVERY_ITEM_ADDED'::text])) THEN plan_credit(p_event) WHEN ((p_event).type = ANY (ARRAY['ON_REFUND'::text, 'ON_CHARGEBACK'::text])) THEN plan_reversal(p_event) ELSE '{"steps": [], "action": "ignore"}'::jsonb END
+;
+
 CREATE OR REPLACE FUNCTION public.plan_in_force(p_site uuid, p_at timestamp with time zone, OUT quota bigint, OUT soft boolean, OUT multiplier numeric, OUT policy text)
  RETURNS record
  LANGUAGE sql
@@ -2261,6 +3815,83 @@ AS $function$
          coalesce(p.unblock_until > p_at, false) or coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
          coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier), coalesce(p.billing_policy, 'all')
     from default_plan() d left join site_plans p on p.site_id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_reversal(p_event provider_events)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  order_ text := event_order(p_event.payload);
+  named  boolean := exists (select from event_lines(p_event.payload) l where l.line_id is not null);
+  left_  numeric := case when named then null else coalesce(p_event.payload ->> 'amount_minor', p_event.payload ->> 'points')::numeric end;
+  line   record;
+  part   numeric;
+  steps  jsonb := '[]';
+begin
+  for line in
+    select o.transfer_id, o.line_id, o.owner_id, o.currency, o.amount - coalesce((select sum(r.amount) from transfers r where r.reverses = t.no), 0) remaining,
+           coalesce(l.amount::numeric, case when l.nth is not null and (p_event.payload ? 'quantity' or p_event.payload ?| array['lines', 'items', 'order'])
+             then least(o.amount / o.quantity * l.quantity::numeric, o.amount) end) wanted,
+           exists (select from transfers r where r.tenant_id = o.tenant_id and r.provider = o.provider and r.provider_event_id = 'reversal:' || derived_uuid(p_event.id || '|' || o.line_id)) done
+      from order_lines o join transfers t on t.id = o.transfer_id left join event_lines(p_event.payload) l on l.line_id = o.line_id
+     where o.tenant_id = p_event.tenant_id and o.provider = p_event.provider and o.order_id = order_ and (not named or l.nth is not null)
+     order by t.no
+  loop
+    if line.done then
+      steps := steps || jsonb_build_object('action', 'already_reversed', 'line_id', line.line_id);
+      left_ := case when left_ is not null then 0 end;
+      continue;
+    end if;
+    part := coalesce(line.wanted, least(left_, line.remaining), line.remaining);
+    if part > line.remaining and line.wanted is not null and line.remaining > 0 or part < 0 or part <> trunc(part) then
+      return jsonb_build_object('error', 'The reversals would exceed the original of line: ' || line.line_id);
+    end if;
+    part := least(part, line.remaining);
+    left_ := left_ - part;
+    steps := steps || case when part = 0 then jsonb_build_object('action', 'nothing_left', 'line_id', line.line_id)
+      else jsonb_build_object('action', 'reverse', 'line_id', line.line_id, 'transfer_id', line.transfer_id, 'owner_id', line.owner_id, 'currency', line.currency, 'amount_minor', part::text) end;
+  end loop;
+  if steps = '[]' then return jsonb_build_object('error', 'Original purchase entry not found for order: ' || coalesce(order_, '(none)')); end if;
+  if left_ > 0 then return jsonb_build_object('error', 'The reversals would exceed the original of order: ' || order_); end if;
+  return jsonb_build_object('action', 'reverse', 'steps', steps);
+exception when data_exception then
+  return '{"error": "An amount is not a whole number above zero."}';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.plan_wallets(p_tenant text, p_force boolean, p_include_pending boolean, p_at text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  at_  text := coalesce(p_at, utc_text(clock_timestamp()));
+  plan jsonb;
+begin
+  perform require_flag('backfill_enabled');
+  select jsonb_build_object('scanned', count(*)::text, 'created', (count(*) filter (where p.plan ->> 'action' = 'create'))::text,
+      'skipped_exists', (count(*) filter (where p.plan ->> 'action' = 'skip'))::text, 'updated_forced', (count(*) filter (where p.plan ->> 'action' = 'force'))::text,
+      'errors', (count(*) filter (where p.plan ->> 'action' = 'error'))::text,
+      'hash', at_ || '.' || encode(sha256(convert_to(concat_ws('|', at_, p_tenant, p_force, p_include_pending,
+        string_agg(concat_ws('|', l.player_id, l.currency, p.plan::text), E'\n' order by l.player_id, l.currency)), 'UTF8')), 'hex'))
+    into plan from legacy_balances l cross join lateral (select snapshot_plan(l, p_force, p_include_pending)) p (plan) where l.tenant_id = p_tenant;
+  return plan;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.player_row(p players)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('player_id', p.id, 'tenant_id', p.tenant_id, 'email_verified', p.email_verified, 'sms_verified', p.sms_verified,
+    'kyc_status', p.kyc_status, 'kyc_reason', p.kyc_reason, 'kyc_decided_by', p.kyc_decided_by, 'kyc_decided_at', utc_text(p.kyc_decided_at), 'created_at', utc_text(p.created_at))
 $function$
 ;
 
@@ -2439,6 +4070,19 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.psp_events_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from was where status <> 'PENDING') then
+    raise exception 'The first result of a provider is final.' using errcode = 'RK044';
+  end if;
+  return null;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.purge_ledger(p_site uuid, p_month text, p_window_days integer, p_limit integer, p_dry_run boolean)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -2531,6 +4175,48 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_migration(p_id text, p_after bigint, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  found_ data_migrations;
+begin
+  select * into found_ from data_migrations m where m.id = p_id;
+  if found_.id is null then raise exception 'There is no such backfill.' using errcode = 'RK053'; end if;
+  return migration_json(found_) || jsonb_build_object('items', (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('nth', i.nth::text,
+      'item', coalesce(e.event_id, i.item), 'status', i.status, 'attempts', i.attempts, 'result', i.result, 'error', i.last_error,
+      'next_attempt_at', case when i.status = 'failed' then utc_text(i.next_attempt_at) end)) order by i.nth), '[]')
+    from (select * from data_migration_items i where i.migration_id = p_id and i.nth > coalesce(p_after, 0) order by i.nth limit least(greatest(p_limit, 1), 200)) i
+    left join provider_events e on e.id::text = i.item));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_player(p_tenant text, p_player uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  player players;
+begin
+  select * into player from players p where p.id = p_player and p.tenant_id = p_tenant;
+  if player.id is null then return declined('PLAYER_NOT_FOUND'); end if;
+  return jsonb_build_object('outcome', 'done', 'player', player_row(player), 'wallets', (
+    select coalesce(jsonb_agg(shown_balance(p_tenant, p_player, c.currency) || jsonb_build_object('ledger', (
+             select to_jsonb(b) - 'tenant_id' - 'player_id' - 'currency' from (select w.tenant_id, w.player_id, w.currency, w.balance_real_available::text, w.balance_real_pending::text,
+               w.balance_bonus_available::text, w.balance_bonus_pending::text, utc_text(w.updated_at) updated_at from wallet_balances w) b
+              where b.tenant_id = p_tenant and b.player_id = p_player and b.currency = c.currency),
+             'legacy', (select jsonb_build_object('available', l.available::text, 'held', l.held::text) from legacy_balances l
+              where l.tenant_id = p_tenant and l.player_id = p_player and l.currency = c.currency)) order by c.currency), '[]')
+      from (select a.currency from accounts a where a.owner_id = p_player and a.tenant_id = p_tenant
+            union select l.currency from legacy_balances l where l.player_id = p_player and l.tenant_id = p_tenant) c));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.read_receipt(p_user uuid, p_platform_admin boolean, p_ref text, p_ingest_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2605,6 +4291,40 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_wallet(p_player uuid, p_currency text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  player players;
+begin
+  select * into player from players p where p.id = p_player;
+  if player.id is null then return declined('PLAYER_NOT_FOUND'); end if;
+  return jsonb_build_object('outcome', 'done') || shown_balance(player.tenant_id, player.id, p_currency);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_withdrawal(p_tenant text, p_tx uuid, p_attempt uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  w withdrawals;
+begin
+  perform sign_in(null, false), set_config('app.staff_tenant', p_tenant, true);
+  select * into w from withdrawals x where x.id = p_tx and x.tenant_id = p_tenant;
+  if w.id is null then return null; end if;
+  return jsonb_build_object('transaction', withdrawal_row(w),
+    'payout_attempts', (select coalesce(jsonb_agg(attempt_row(a) order by a.attempt_no), '[]') from payout_attempts a where a.withdraw_tx_id = w.id),
+    'payout_attempt', (select attempt_row(a) from payout_attempts a where a.id = p_attempt),
+    'order', (select jsonb_build_object('key', 'tx_' || w.id || ':' || a.idempotency_key, 'tx_id', w.id, 'tenant_id', w.tenant_id, 'player_id', w.player_id,
+                'amount_minor', w.amount::text, 'currency', w.currency) from payout_attempts a where a.id = p_attempt));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.reconcile_site(p_site uuid, p_month text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2646,6 +4366,75 @@ begin
       'as_of', (select last_value::text from ingest_id_seq))
     into result from ledger g, before b;
   return result;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.reconcile_wallets(p_run uuid, p_limit integer DEFAULT 2000, p_every_wallet boolean DEFAULT false)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  run     reconciliation_runs;
+  owners  uuid[];
+  facts   account_fact[];
+  one     account_fact;
+  healed  record;
+  digest  text;
+  totals  jsonb;
+  ended   boolean;
+begin
+  select * into run from reconciliation_runs r where r.id = p_run and r.provider = 'wallet_ledger' for update;
+  if run.status is distinct from 'running' then
+    raise exception 'This run is not at work.' using errcode = 'RK051';
+  end if;
+  owners := array(select distinct a.owner_id from accounts a where a.owner_id > coalesce(run.cursor, '00000000-0000-0000-0000-000000000000')
+                   order by 1 limit least(greatest(p_limit, 1), 10000));
+  facts := array(select f from account_facts(owners) f);
+  select coalesce(h.adjusted, 0) adjusted, coalesce(h.errors, 0) errors, coalesce(h.total_delta, 0) total_delta into healed
+    from (select array_agg(f) drifted from unnest(facts) f where f.drift <> '{}') d
+    left join lateral heal_page(run, d.drifted) h on d.drifted is not null;
+  if healed.adjusted + healed.errors > 0 then
+    facts := array(select f from account_facts(owners) f);
+  end if;
+  if p_every_wallet then
+    for one in select * from unnest(facts) f where f.drift = '{}'
+                 and not exists (select from reconciliation_reports r where r.id = derived_uuid('report|' || p_run || '|' || f.account_id)) order by f.account_id loop
+      perform report_account(run, one, one, '{}', null);
+    end loop;
+  end if;
+  ended := cardinality(owners) < least(greatest(p_limit, 1), 10000);
+  select encode(sha256(convert_to(concat_ws(E'\n', run.stats_json ->> 'digest', string_agg(concat_ws('|', f.account_id, f.balance, f.version, f.ledger_sum, f.ledger_count), E'\n' order by f.account_id)), 'UTF8')), 'hex')
+    into digest from unnest(facts) f;
+  select jsonb_build_object('total', (s.total + (run.stats_json ->> 'total')::bigint)::text, 'accounts', (cardinality(facts) + (run.stats_json ->> 'accounts')::bigint)::text,
+           'adjusted', (healed.adjusted + (run.stats_json ->> 'adjusted')::bigint)::text, 'errors', (healed.errors + (run.stats_json ->> 'errors')::bigint)::text,
+           'total_delta', (healed.total_delta + (run.stats_json ->> 'total_delta')::numeric)::text,
+           'digest', case when owners = '{}' then run.stats_json ->> 'digest' else digest end)
+    into totals from (select count(*) total from (select from unnest(facts) f group by f.tenant_id, f.owner_id, f.currency) w) s;
+  totals := totals || jsonb_build_object('clean', ((totals ->> 'total')::bigint - (totals ->> 'adjusted')::bigint - (totals ->> 'errors')::bigint)::text);
+  if ended then
+    perform report(run, null, totals || jsonb_build_object('status', case when totals ->> 'errors' <> '0' then 'error' when totals ->> 'adjusted' <> '0' then 'adjusted' else 'clean' end));
+  end if;
+  update reconciliation_runs r set cursor = coalesce(owners[cardinality(owners)], r.cursor), page = r.page + 1, stats_json = totals, updated_at = clock_timestamp(),
+         lease_until = clock_timestamp() + interval '1 minute', status = case when ended then 'completed' else 'running' end
+   where r.id = p_run returning * into run;
+  return run_json(run);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.reconciliation_runs_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from was where status in ('completed', 'failed')) then
+    raise exception 'A run that has ended does not change.' using errcode = 'RK051';
+  end if;
+  return null;
 end $function$
 ;
 
@@ -2701,6 +4490,19 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.record_finding(p_provider text, p_tenant text, p_player uuid, p_tx uuid, p_raw jsonb, p_type text, p_severity text, p_message text)
+ RETURNS uuid
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  insert into reconciliation_findings as f (provider, tenant_id, player_id, tx_id, provider_event_id, provider_ref, finding_type, severity, message, raw)
+  values (p_provider, p_tenant, p_player, p_tx, p_raw ->> 'provider_event_id', p_raw ->> 'provider_ref', p_type, p_severity, p_message, p_raw)
+  on conflict (provider, provider_event_id, finding_type) do update set updated_at = clock_timestamp(), status = 'OPEN',
+    reopened_count = f.reopened_count + case f.status when 'RESOLVED' then 1 else 0 end
+  returning f.id
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.record_heartbeat(p_job text, p_ok boolean, p_result jsonb)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2713,6 +4515,23 @@ begin
          runs_ok = h.runs_ok + p_ok::integer, runs_failed = h.runs_failed + (not p_ok)::integer, last_result = p_result
    where h.job = p_job;
   return found;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.record_provider_event(p_tenant text, p_provider text, p_account text, p_event_id text, p_type text, p_payload jsonb, p_hash bytea, p_occurred timestamp with time zone)
+ RETURNS TABLE(id uuid, created boolean, same boolean, processed boolean)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  wanted uuid := derived_uuid(concat_ws('|', 'event', p_tenant, p_provider, coalesce(p_account, ''), p_event_id));
+  fresh  boolean;
+begin
+  insert into provider_events (id, tenant_id, provider, account, event_id, type, payload, payload_hash, occurred_at)
+  values (wanted, p_tenant, p_provider, coalesce(p_account, ''), p_event_id, p_type, p_payload, p_hash, p_occurred) on conflict do nothing;
+  fresh := found;
+  return query select e.id, fresh, e.payload_hash = p_hash, e.processed_at is not null from provider_events e where e.id = wanted;
 end $function$
 ;
 
@@ -2757,6 +4576,72 @@ CREATE OR REPLACE FUNCTION public.refused(p_code text, p_movement bigint DEFAULT
 RETURN jsonb_strip_nulls(jsonb_build_object('outcome', 'refused', 'code', p_code, 'movement', p_movement, 'sentence', CASE p_code WHEN 'INSUFFICIENT_FUNDS'::text THEN 'The balance is too low.'::text WHEN 'ACCOUNT_NOT_FOUND'::text THEN 'The tenant has no such account.'::text WHEN 'ACCOUNT_RESERVED'::text THEN 'Held and promotional balances are moved by their own calls only.'::text WHEN 'SAME_ACCOUNT'::text THEN 'An account may be named once in a movement.'::text WHEN 'CURRENCY_MISMATCH'::text THEN 'The accounts have different currencies.'::text WHEN 'CURRENCY_UNKNOWN'::text THEN 'There is no such currency.'::text WHEN 'UNBALANCED'::text THEN 'The entries do not sum to zero.'::text WHEN 'BALANCE_OUT_OF_RANGE'::text THEN 'The balance would exceed what can be stored.'::text WHEN 'PROVIDER_EVENT_USED'::text THEN 'This event of the provider has moved money already.'::text WHEN 'REASON_REQUIRED'::text THEN 'A reason is required.'::text WHEN 'HOLD_NOT_FOUND'::text THEN 'The tenant has no such hold.'::text WHEN 'HOLD_RESOLVED'::text THEN 'The hold was captured, voided or expired already.'::text WHEN 'HOLD_EXPIRED'::text THEN 'The hold has expired.'::text WHEN 'CAPTURE_EXCEEDS_HOLD'::text THEN 'The capture is more than what is held.'::text WHEN 'TRANSFER_NOT_FOUND'::text THEN 'The tenant has no such transfer.'::text WHEN 'NOT_REVERSIBLE'::text THEN 'This transfer cannot be reversed.'::text WHEN 'REVERSAL_NOT_DIVISIBLE'::text THEN 'A transfer in several currencies can be reversed as a whole only.'::text WHEN 'REVERSAL_EXCEEDS_ORIGINAL'::text THEN 'The reversals would exceed the original.'::text WHEN 'EXPIRY_REQUIRED'::text THEN 'A promotional credit needs an expiry in the future.'::text ELSE NULL::text END))
 ;
 
+CREATE OR REPLACE FUNCTION public.register_player(p_player uuid, p_tenant text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  player players;
+begin
+  insert into players (id, tenant_id) values (p_player, coalesce(p_tenant, 'default')) on conflict (id) do nothing;
+  if found then perform audit(p_player::text, 'player_registered', 'player', p_player::text, null, jsonb_build_object('tenant_id', coalesce(p_tenant, 'default'))); end if;
+  select * into strict player from players p where p.id = p_player;
+  if player.tenant_id <> p_tenant then return declined('PLAYER_OF_OTHER_TENANT'); end if;
+  return jsonb_build_object('outcome', 'done', 'player', player_row(player));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.release_reconciliation(p_run uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  update reconciliation_runs r set lease_until = clock_timestamp(), updated_at = clock_timestamp() where r.id = p_run and r.status = 'running';
+  return found;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.report(p_run reconciliation_runs, p_account uuid, p_body jsonb)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  wanted uuid := derived_uuid('report|' || p_run.id || '|' || coalesce(p_account::text, 'run'));
+  body   jsonb;
+begin
+  body := p_body || jsonb_build_object('report_id', wanted, 'run_id', p_run.id, 'date', p_run.run_date, 'run_no', p_run.run_no::text, 'account_id', p_account,
+    'policy', p_run.policy, 'created_at', utc_text(clock_timestamp()), 'previous_checksum',
+    (select r.checksum from reconciliation_reports r where r.account_id is not distinct from p_account order by r.created_at desc, r.report_date desc, r.run_no desc limit 1));
+  insert into reconciliation_reports (id, run_id, account_id, report_date, run_no, body, checksum)
+  values (wanted, p_run.id, p_account, p_run.run_date, p_run.run_no, body, encode(sha256(convert_to(canonical_json(body), 'UTF8')), 'hex'));
+  return wanted;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.report_account(p_run reconciliation_runs, p_fact account_fact, p_after account_fact, p_actions text[], p_error text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  booking uuid;
+begin
+  select t.id into booking from transfers t where t.id in (derived_uuid('reconcile|' || p_run.id || '|' || p_fact.account_id), derived_uuid('release|' || p_run.id || '|' || p_fact.account_id));
+  return report(p_run, p_fact.account_id, jsonb_build_object(
+    'tenant_id', p_fact.tenant_id, 'owner_id', p_fact.owner_id, 'currency', p_fact.currency, 'kind', p_fact.kind,
+    'wallet_before', p_fact.balance::text, 'wallet_after', p_after.balance::text, 'ledger_sum', p_fact.ledger_sum::text, 'ledger_sum_after', p_after.ledger_sum::text,
+    'delta', (coalesce(p_fact.balance, 0) - p_fact.ledger_sum)::text, 'ledger_count', p_fact.ledger_count::text,
+    'version_before', p_fact.version::text, 'version_after', p_after.version::text, 'expected', p_fact.expected::text,
+    'drift', to_jsonb(p_fact.drift), 'actions', to_jsonb(p_actions), 'error', p_error, 'transfer_id', booking,
+    'status', case when p_error is not null then 'error' when p_fact.drift = '{}' then 'clean' else 'adjusted' end));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.request_dispute_export(p_state jsonb, p_by text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2776,6 +4661,51 @@ begin
    where x.site_id = (p_state ->> 'site_id')::uuid and x.year_month = p_state ->> 'year_month'
      and x.max_id = (p_state ->> 'max_id')::bigint and x.max_adjustment_id = (p_state ->> 'max_adjustment_id')::bigint;
   return export_row(e);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.request_withdrawal(p_player uuid, p_key text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  player players;
+  call   record;
+  flags  jsonb;
+  code   text;
+  before jsonb;
+  made   withdrawals;
+  answer jsonb;
+begin
+  select * into player from players p where p.id = p_player for no key update;
+  if player.id is null then return declined('PLAYER_NOT_FOUND'); end if;
+  call := begin_call(player.tenant_id, 'player:' || p_player, p_key, 'withdraw', p_body);
+  if call.answer is not null then return known_call(call.answer, call.id, p_player::text); end if;
+  if (select count(*) from withdrawals w where w.player_id = p_player and w.created_at > clock_timestamp() - interval '1 minute')
+      >= (money_policy(player.tenant_id)).withdrawals_per_minute then
+    return declined('VELOCITY_LIMIT_EXCEEDED', '{"retry_after_s": 60}'); -- not pinned: the same key may come again
+  end if;
+  flags := money_flags(player.tenant_id, player.id);
+  before := shown_balance(player.tenant_id, p_player, p_body ->> 'currency');
+  code := withdrawal_refusal(player, p_body, flags);
+  answer := case when code is null then hold_withdrawal(call.id, player, p_body, flags) else declined(code) end;
+  if answer ->> 'outcome' = 'done' then
+    insert into withdrawals (id, tenant_id, player_id, currency, amount, method, idempotency_key, hold_id, flags, metadata, balance_after)
+    values (call.id, player.tenant_id, player.id, p_body ->> 'currency', minor_units(p_body -> 'amount_minor'), p_body ->> 'method', p_key, (answer ->> 'hold_id')::uuid,
+            flags || jsonb_build_object('decided_by', answer ->> 'decided_by'),
+            jsonb_build_object('request_hash', encode(call.hash, 'hex'), 'address', p_body -> 'address'), (before ->> 'total_real')::numeric) returning * into made;
+    answer := answer || jsonb_build_object('tx_id', made.id, 'transaction', withdrawal_row(made), 'balance', shown_balance(player.tenant_id, p_player, made.currency));
+  end if;
+  perform audit(p_player::text, case when code = 'KYC_REQUIRED_FOR_WITHDRAWAL' then 'FIN_KYC_WITHDRAW_BLOCK' when code = 'LIMIT_EXCEEDED' then 'FIN_TENANT_LIMIT_BLOCKED'
+                else 'FIN_WITHDRAW_REQUESTED' end, 'withdrawal', call.id::text, null,
+    jsonb_strip_nulls(jsonb_build_object('outcome', answer ->> 'outcome', 'code', answer ->> 'code', 'amount_minor', p_body ->> 'amount_minor', 'before', before, 'after', answer -> 'balance')));
+  return end_call(player.tenant_id, 'player:' || p_player, p_key, 'withdraw', call.id, call.hash, answer);
 end $function$
 ;
 
@@ -2826,6 +4756,19 @@ begin
     raise exception 'A movement has a kind and 2 to 100 entries.' using errcode = 'RK030';
   end if;
   return p_movement -> 'entries';
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.require_flag(p_flag text)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if not flag_on(p_flag, 'default') then
+    raise exception 'This job is switched off by the flag %.', p_flag using errcode = 'RK050';
+  end if;
 end $function$
 ;
 
@@ -2958,6 +4901,41 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.review_withdrawal(p_tx withdrawals, p_actor text, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  wanted text := case p_body ->> 'action' when 'approve' then 'approved' when 'reject' then 'rejected' end;
+  before jsonb := shown_balance(p_tx.tenant_id, p_tx.player_id, p_tx.currency);
+  done   withdrawals;
+  freed  jsonb := '{"outcome": "done"}';
+begin
+  if wanted is null then return declined('INVALID_ACTION');
+  elsif btrim(coalesce(p_body ->> 'reason', '')) = '' then return declined('REASON_REQUIRED');
+  elsif p_actor = p_tx.player_id::text then return declined('FOUR_EYES');
+  elsif not withdrawal_may(p_tx.state, wanted) then
+    return declined('ILLEGAL_TRANSACTION_STATE_TRANSITION', jsonb_build_object('from_state', p_tx.state, 'to_state', wanted, 'tx_type', 'withdrawal'));
+  elsif p_tx.state = wanted then
+    return jsonb_build_object('outcome', 'done', 'tx_id', p_tx.id, 'changed', false, 'transaction', withdrawal_row(p_tx));
+  end if;
+  if wanted = 'rejected' then
+    perform from legacy_balances l where l.tenant_id = p_tx.tenant_id and l.player_id = p_tx.player_id and l.currency = p_tx.currency for no key update;
+    if p_tx.hold_id is not null then
+      freed := void(p_tx.tenant_id, 'withdrawal', 'withdraw_reject:' || p_tx.id, jsonb_build_object('hold_id', p_tx.hold_id, 'kind', 'withdraw_rejected', 'reference', p_tx.id,
+        'actor', p_actor, 'reason', left(p_body ->> 'reason', 2000)));
+      if freed ->> 'outcome' <> 'done' then return freed; end if;
+    end if;
+    perform move_legacy(p_tx.tenant_id, p_tx.player_id, p_tx.currency, p_tx.amount, - p_tx.amount);
+  end if;
+  update withdrawals w set state = wanted, review_reason = p_body ->> 'reason', reviewed_by = p_actor, reviewed_at = clock_timestamp(), updated_at = clock_timestamp()
+   where w.id = p_tx.id returning * into done;
+  perform note_withdrawal(done, p_actor, 'FIN_WITHDRAW_' || upper(wanted), before, jsonb_build_object('reason', p_body ->> 'reason', 'from_state', p_tx.state));
+  return jsonb_build_object('outcome', 'done', 'tx_id', done.id, 'changed', true, 'transaction', withdrawal_row(done));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.revoke_api_key(p_ref text, p_key uuid, p_actor text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2975,6 +4953,14 @@ begin
   return jsonb_build_object('key_id', p_key, 'live_keys',
     (select count(*) from site_api_keys where site_id = site and revoked_at is null));
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.run_json(p_run reconciliation_runs)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+RETURN ((p_run).stats_json || jsonb_build_object('run_id', (p_run).id, 'date', (p_run).run_date, 'run_no', (p_run).run_no, 'status', (p_run).status, 'policy', (p_run).policy, 'error', (p_run).error_json, 'created_at', utc_text((p_run).created_at), 'updated_at', utc_text((p_run).updated_at)))
 ;
 
 CREATE OR REPLACE FUNCTION public.seal_hash(p_days jsonb)
@@ -3048,6 +5034,71 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.set_flag(p_flag text, p_value boolean, p_tenant text, p_percent integer, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  old   feature_flags;
+  known boolean;
+begin
+  select * into old from feature_flags f where f.flag = p_flag for update;
+  if old.flag is null then
+    raise exception 'There is no such flag.' using errcode = 'RK040';
+  elsif p_tenant is not null and p_percent is not null or p_tenant is null and p_value is null then
+    raise exception 'A flag is set for all, for a percentage, or for one tenant.' using errcode = 'RK041';
+  end if;
+  if p_tenant is null then
+    update feature_flags f set value = p_value, rollout_percent = p_percent, changed_at = clock_timestamp() where f.flag = p_flag;
+    perform audit(p_actor, 'feature_flag', 'feature_flag', p_flag, null,
+      jsonb_build_object('from', old.value, 'from_percent', old.rollout_percent, 'to', p_value, 'to_percent', p_percent));
+    return flag_row(p_flag);
+  end if;
+  select o.value into known from feature_flag_overrides o where o.flag = p_flag and o.tenant_id = p_tenant;
+  if p_value is null then
+    delete from feature_flag_overrides o where o.flag = p_flag and o.tenant_id = p_tenant;
+  else
+    insert into feature_flag_overrides (flag, tenant_id, value) values (p_flag, p_tenant, p_value)
+    on conflict (flag, tenant_id) do update set value = excluded.value;
+  end if;
+  perform audit(p_actor, 'feature_flag', 'feature_flag', p_flag, null, jsonb_build_object('tenant_id', p_tenant, 'from', known, 'to', p_value));
+  return flag_row(p_flag);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.set_money_policy(p_tenant text, p_policy jsonb, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  delete from money_policies m where m.tenant_id = p_tenant;
+  insert into money_policies select (jsonb_populate_record(null::money_policies, p_policy || jsonb_build_object('tenant_id', p_tenant))).*;
+  perform audit(p_actor, 'money_policy', 'tenant', p_tenant, null, p_policy);
+  return to_jsonb(money_policy(p_tenant));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.set_product(p_tenant text, p_provider text, p_product text, p_points bigint, p_currency text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  product products;
+begin
+  insert into products as p (tenant_id, provider, product_id, points, currency) values (p_tenant, p_provider, p_product, p_points, coalesce(p_currency, 'POINTS'))
+  on conflict (tenant_id, provider, product_id) do update set points = excluded.points, currency = excluded.currency, version = p.version + 1, updated_at = clock_timestamp()
+  returning * into product;
+  perform audit(p_actor, 'product', 'product', p_provider || ':' || p_product, null, to_jsonb(product));
+  return to_jsonb(product) || jsonb_build_object('points', product.points::text);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.set_role_verifier(p_role name, p_verifier text)
  RETURNS name
  LANGUAGE plpgsql
@@ -3117,6 +5168,105 @@ begin
   new.updated_at := clock_timestamp();
   return new;
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.settle_deposit(p_tenant text, p_tx uuid, p_status text, p_result jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  d      deposits;
+  legacy legacy_balances;
+  posted jsonb := '{"outcome": "done"}';
+begin
+  select * into d from deposits x where x.id = p_tx and x.tenant_id = p_tenant for no key update;
+  if d.id is null then return declined('TX_NOT_FOUND'); end if;
+  if d.state = 'failed' and p_status = 'CAPTURED' then
+    perform record_finding(d.provider, d.tenant_id, d.player_id, d.id, p_result, 'captured_after_failure', 'ERROR', 'The provider captured a deposit that had failed; it was not credited.');
+  elsif d.state = 'pending_provider' and p_status = 'CAPTURED' then
+    select * into legacy from legacy_balances l where l.tenant_id = d.tenant_id and l.player_id = d.player_id and l.currency = d.currency for no key update;
+    if legacy.player_id is null or (d.flags ->> 'ledger_enforce_balance')::boolean or (d.flags ->> 'ledger_shadow_write')::boolean then
+      posted := credit_wallet(d.tenant_id, 'deposit', 'tx_' || d.id || ':capture', jsonb_strip_nulls(jsonb_build_object('owner_id', d.player_id, 'currency', d.currency,
+        'amount_minor', d.amount::text, 'kind', 'deposit_succeeded', 'reference', d.id, 'provider', d.provider, 'provider_ref', p_result ->> 'provider_ref',
+        'provider_event_id', p_result ->> 'provider_event_id')));
+    end if;
+    if posted ->> 'outcome' <> 'done' then return posted; end if;
+    perform move_legacy(d.tenant_id, d.player_id, d.currency, d.amount, 0);
+    update deposits x set state = 'completed', provider_ref = p_result ->> 'provider_ref', provider_event_id = p_result ->> 'provider_event_id', updated_at = clock_timestamp(),
+           balance_after = (shown_balance(d.tenant_id, d.player_id, d.currency) ->> 'total_real')::numeric where x.id = d.id returning * into d;
+  elsif d.state = 'pending_provider' and p_status = 'FAILED' then
+    update deposits x set state = 'failed', error_code = coalesce(p_result ->> 'error_code', 'PSP_CAPTURE_FAILED'), updated_at = clock_timestamp(),
+           provider_ref = p_result ->> 'provider_ref', provider_event_id = p_result ->> 'provider_event_id' where x.id = d.id returning * into d;
+  end if;
+  return jsonb_build_object('outcome', 'done', 'tx_id', d.id, 'transaction', deposit_row(d), 'balance', shown_balance(d.tenant_id, d.player_id, d.currency));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.settle_payout(p_tenant text, p_attempt uuid, p_status text, p_result jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  tried  payout_attempts;
+  w      withdrawals;
+  result jsonb := p_result;
+  paid   jsonb;
+begin
+  select x.* into w from withdrawals x join payout_attempts a on a.withdraw_tx_id = x.id where a.id = p_attempt and x.tenant_id = p_tenant for no key update of x;
+  if w.id is null then return declined('TX_NOT_FOUND'); end if;
+  select * into tried from payout_attempts a where a.id = p_attempt; -- after the lock, or it may be as old as the wait
+  result := result || jsonb_build_object('provider', tried.provider, 'attempt_id', tried.id);
+  if p_status = 'PAID' and tried.status <> 'succeeded' then
+    if w.state in ('payout_pending', 'unknown', 'payout_failed') then
+      paid := pay_withdrawal(w, tried.created_by, result);
+      if paid ->> 'outcome' <> 'done' then return paid; end if;
+    else
+      perform record_finding(tried.provider, w.tenant_id, w.player_id, w.id, result, case w.state when 'paid' then 'duplicate_payout' else 'paid_after_rejection' end, 'CRITICAL',
+        'The provider paid a withdrawal that was ' || w.state || ' already; nothing was debited for it.');
+    end if;
+  elsif p_status = 'FAILED' and tried.status = 'succeeded' then
+    perform record_finding(tried.provider, w.tenant_id, w.player_id, w.id, result, 'failed_after_payment', 'ERROR', 'The provider says that a payout failed which it had confirmed.');
+  elsif tried.status in ('pending', 'unknown') and w.state in ('payout_pending', 'unknown') then
+    update withdrawals x set state = case p_status when 'FAILED' then 'payout_failed' else 'unknown' end, updated_at = clock_timestamp() where x.id = w.id;
+  end if;
+  update payout_attempts a set updated_at = clock_timestamp(), provider_ref = coalesce(p_result ->> 'provider_ref', a.provider_ref),
+         provider_event_id = coalesce(p_result ->> 'provider_event_id', a.provider_event_id),
+         status = case p_status when 'PAID' then 'succeeded' when 'FAILED' then 'failed' else 'unknown' end,
+         error_code = case when p_status = 'FAILED' then coalesce(p_result ->> 'error_code', 'PSP_PAYOUT_FAILED') when p_status <> 'PAID' then 'PSP_TIMEOUT' end
+   where a.id = tried.id and (p_status = 'PAID' or a.status in ('pending', 'unknown')) and a.status <> 'succeeded';
+  if found then perform audit(tried.created_by, 'FIN_WITHDRAW_PAYOUT_' || p_status, 'withdrawal', w.id::text, null, result); end if;
+  return jsonb_build_object('outcome', 'done', 'tx_id', w.id);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.shown_balance(p_tenant text, p_player uuid, p_currency text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with ledger as (
+    select coalesce(sum(a.balance) filter (where a.kind = 'available'), 0) available, coalesce(sum(a.balance) filter (where a.kind = 'held'), 0) held,
+           coalesce(sum(a.balance) filter (where a.kind = 'promo'), 0) bonus
+      from accounts a where a.owner_id = p_player and a.tenant_id = p_tenant and a.currency = p_currency
+  ), shown as (
+    select coalesce(old.available, l.available) available, coalesce(old.held, l.held) held, l.bonus, case when old.available is null then 'ledger' else 'legacy' end source
+      from ledger l left join (select o.available::numeric, o.held::numeric from legacy_balances o where o.tenant_id = p_tenant and o.player_id = p_player
+        and o.currency = p_currency and not flag_on('ledger_enforce_balance', p_tenant, p_player::text)) old on true
+  )
+  select jsonb_build_object('currency', p_currency, 'exponent', (select c.exponent from currencies c where c.code = p_currency), 'available_real', s.available::text,
+    'held_real', s.held::text, 'total_real', (s.available + s.held)::text, 'bonus_available', s.bonus::text, 'source', s.source) from shown s
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.sign_in(p_user uuid, p_platform_admin boolean)
@@ -3270,6 +5420,37 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.snapshot_plan(p_row legacy_balances, p_force boolean, p_include_pending boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  available accounts;
+  held      accounts;
+  pending   numeric;
+  delta     numeric;
+begin
+  select * into available from accounts a where a.id = account_id(p_row.tenant_id, p_row.player_id, p_row.currency, 'available');
+  select * into held from accounts a where a.id = account_id(p_row.tenant_id, p_row.player_id, p_row.currency, 'held');
+  if p_row.available < 0 or p_row.held < 0 then
+    return '{"action": "error", "error": "The legacy balance is below zero."}';
+  elsif coalesce(available.version, 0) = 0 and coalesce(held.version, 0) = 0 then
+    return jsonb_build_object('action', 'create', 'available', p_row.available::text, 'held', p_row.held::text);
+  elsif not p_force then
+    return '{"action": "skip"}';
+  end if;
+  select coalesce(sum(h.amount), 0) into pending from holds h where h.held_id = held.id and h.status = 'pending';
+  delta := p_row.available::numeric + p_row.held - available.balance - held.balance;
+  if delta = 0 and (pending > 0 or held.balance = p_row.held) then return '{"action": "skip"}';
+  elsif pending > 0 and not p_include_pending then return '{"action": "error", "error": "A hold of the wallet is pending."}';
+  elsif pending > 0 then return jsonb_build_object('action', 'force', 'delta', delta::text, 'held', '0');
+  end if;
+  return jsonb_build_object('action', 'force', 'delta', delta::text, 'held', p_row.held::text);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.spend(p_tenant text, p_scope text, p_key text, p_body jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3312,6 +5493,71 @@ begin
     answer := answer || jsonb_build_object('promo_minor', from_lots::text);
   end if;
   return end_call(p_tenant, p_scope, p_key, 'spend', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.spent_today(p_player uuid, p_currency text, p_kind text)
+ RETURNS numeric
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return case p_kind
+    when 'deposit' then (select coalesce(sum(d.amount), 0) from deposits d where d.player_id = p_player and d.currency = p_currency
+      and d.state <> 'failed' and d.created_at >= date_trunc('day', clock_timestamp(), 'UTC'))
+    else (select coalesce(sum(w.amount), 0) from withdrawals w where w.player_id = p_player and w.currency = p_currency
+      and w.state not in ('rejected', 'canceled') and w.created_at >= date_trunc('day', clock_timestamp(), 'UTC')) end;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.staff_tenant()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$ select nullif(current_setting('app.staff_tenant', true), '') $function$
+;
+
+CREATE OR REPLACE FUNCTION public.submit_kyc(p_player uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  player players;
+begin
+  update players p set kyc_status = 'pending' where p.id = p_player and p.kyc_status in ('none', 'rejected');
+  if found then perform audit(p_player::text, 'kyc_submitted', 'player', p_player::text, null, '{}'); end if;
+  select * into player from players p where p.id = p_player;
+  if player.id is null then return declined('PLAYER_NOT_FOUND'); end if;
+  return jsonb_build_object('outcome', 'done', 'player', player_row(player));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.take_back(p_event provider_events, p_step jsonb, p_overdraw boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  line   uuid := derived_uuid(p_event.id || '|' || (p_step ->> 'line_id'));
+  answer jsonb;
+  funds  numeric;
+begin
+  answer := reverse(p_event.tenant_id, 'provider:' || p_event.provider, concat_ws('|', 'reversal', line, p_event.attempts), jsonb_build_object(
+    'transfer_id', p_step -> 'transfer_id', 'amount_minor', p_step -> 'amount_minor', 'kind', case p_event.type when 'ON_REFUND' then 'refund' else 'chargeback' end,
+    'overdraw', p_overdraw, 'event_at', p_event.occurred_at, 'provider', p_event.provider, 'provider_ref', left(event_order(p_event.payload), 128),
+    'provider_event_id', 'reversal:' || line, 'actor', 'system:backfill', 'reason', p_event.type, 'metadata', jsonb_build_object('event_id', p_event.event_id)));
+  if answer ->> 'code' is distinct from 'INSUFFICIENT_FUNDS' then return answer; end if;
+  select a.balance into funds from accounts a
+   where a.id = account_id(p_event.tenant_id, (p_step ->> 'owner_id')::uuid, p_step ->> 'currency', 'available');
+  if funds > 0 then
+    answer := answer || jsonb_build_object('hold_id', hold(p_event.tenant_id, 'provider:' || p_event.provider, concat_ws('|', 'hold', line, p_event.attempts), jsonb_build_object(
+      'owner_id', p_step -> 'owner_id', 'currency', p_step -> 'currency', 'amount_minor', least(funds, (p_step ->> 'amount_minor')::numeric)::text, 'kind', 'reversal_hold')) -> 'hold_id');
+  end if;
+  return answer;
 end $function$
 ;
 
@@ -3513,6 +5759,73 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.wallet_drift(p_after uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 2000)
+ RETURNS TABLE(last_owner uuid, owners integer, fact account_fact)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with page as materialized (
+    select array_agg(o.owner_id order by o.owner_id) owners from (select distinct a.owner_id from accounts a
+     where a.owner_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000') order by 1 limit least(greatest(p_limit, 1), 10000)) o
+  )
+  select p.owners[cardinality(p.owners)], cardinality(p.owners), f
+    from page p left join lateral (select f from account_facts(p.owners) f where f.drift <> '{}') x (f) on true
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.wallet_invariant_breaks()
+ RETURNS TABLE(finding_type text, severity text, tenant_id text, player_id uuid, tx_id uuid, provider_event_id text, message text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+AS $function$
+  with paid as materialized (
+    select t.tenant_id, t.reference, count(*) n, min(t.id::text) first from transfers t where t.kind = 'withdraw_paid' group by t.tenant_id, t.reference
+  )
+  select 'LEDGER_MISSING_WITHDRAW_PAID', 'CRITICAL', w.tenant_id, w.player_id, w.id, w.provider_event_id, 'A paid withdrawal has no debit in the ledger.'
+    from withdrawals w where w.state = 'paid' and w.hold_id is not null and not exists (select from paid p where p.tenant_id = w.tenant_id and p.reference = w.id::text)
+  union all
+  select 'LEDGER_DUPLICATE_WITHDRAW_PAID', 'CRITICAL', p.tenant_id, w.player_id, w.id, w.provider_event_id, 'A withdrawal was debited ' || p.n || ' times.'
+    from paid p left join withdrawals w on w.id::text = p.reference and w.tenant_id = p.tenant_id where p.n > 1
+  union all
+  select 'LEDGER_PRESENT_BUT_TX_NOT_PAID', 'CRITICAL', p.tenant_id, w.player_id, w.id, coalesce(w.provider_event_id, p.first), 'The ledger holds the debit of a withdrawal that is ' || coalesce(w.state, 'unknown') || '.'
+    from paid p left join withdrawals w on w.id::text = p.reference and w.tenant_id = p.tenant_id where w.state is distinct from 'paid'
+  union all
+  select 'PAYOUT_ATTEMPT_MISSING_FOR_PAID', 'HIGH', w.tenant_id, w.player_id, w.id, w.provider_event_id, 'A paid withdrawal has no payout that succeeded.'
+    from withdrawals w where w.state = 'paid' and not exists (select from payout_attempts a where a.withdraw_tx_id = w.id and a.status = 'succeeded')
+  union all
+  select 'PAYOUT_ATTEMPT_DUPLICATE_PROVIDER_EVENT', 'HIGH', min(a.tenant_id), null, min(a.withdraw_tx_id::text)::uuid, a.provider_event_id, 'One event of a provider belongs to ' || count(*) || ' payouts.'
+    from payout_attempts a where a.provider_event_id is not null group by a.provider, a.provider_event_id having count(*) > 1
+  union all
+  select 'LEDGER_MISSING_DEPOSIT_CAPTURED', 'MEDIUM', d.tenant_id, d.player_id, d.id, d.provider_event_id, 'A completed deposit has no credit in the ledger.'
+    from deposits d where d.state = 'completed' and coalesce((d.flags ->> 'ledger_enforce_balance')::boolean or (d.flags ->> 'ledger_shadow_write')::boolean, true)
+     and not exists (select from transfers t where t.id = derived_uuid('key|' || d.tenant_id || '|deposit|tx_' || d.id || ':capture'))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.wallet_invariants()
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  found_ jsonb;
+begin
+  perform require_flag('reconciliation_enabled');
+  with broken as materialized (select * from wallet_invariant_breaks()),
+  written as (
+    select record_finding('wallet_ledger', b.tenant_id, b.player_id, b.tx_id,
+      jsonb_build_object('provider_event_id', left(coalesce(b.tx_id::text, b.provider_event_id), 128), 'event', b.provider_event_id), b.finding_type, b.severity, b.message) id from broken b
+  )
+  select jsonb_build_object('findings', (select count(*) from written)::text, 'types', (select coalesce(jsonb_object_agg(t.finding_type, t.n), '{}')
+    from (select b.finding_type, count(*)::text n from broken b group by 1) t)) into found_;
+  return found_;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.watchtower_checks()
  RETURNS jsonb
  LANGUAGE sql
@@ -3539,7 +5852,62 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.withdrawal_may(p_from text, p_to text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((p_from = p_to) OR (p_to = ANY (CASE p_from WHEN 'requested'::text THEN '{approved,rejected,canceled}'::text[] WHEN 'approved'::text THEN '{paid,payout_pending}'::text[] WHEN 'payout_pending'::text THEN '{paid,payout_failed,unknown}'::text[] WHEN 'unknown'::text THEN '{paid,payout_failed}'::text[] WHEN 'payout_failed'::text THEN '{payout_pending,rejected,paid}'::text[] ELSE '{}'::text[] END)))
+;
+
+CREATE OR REPLACE FUNCTION public.withdrawal_refusal(p_player players, p_body jsonb, p_flags jsonb)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with asked as (
+    select c.code currency, 10::numeric ^ c.exponent as unit, minor_units(p_body -> 'amount_minor') + spent_today(p_player.id, c.code, 'withdrawal') total,
+           (money_policy(p_player.tenant_id)).daily_withdrawal_units
+      from (values (1)) one left join currencies c on c.code = p_body ->> 'currency'
+  )
+  select case when a.currency is null then 'CURRENCY_UNKNOWN'
+              when a.total > a.daily_withdrawal_units * a.unit then 'LIMIT_EXCEEDED'
+              when (p_body ->> 'method' in ('bank', 'card', 'crypto') or p_body ->> 'method' in ('test', 'test_bank') and (p_flags ->> 'allow_test_payment_methods')::boolean) is not true
+                then 'WITHDRAW_METHOD_NOT_ALLOWED'
+              when p_player.kyc_status <> 'approved' then 'KYC_REQUIRED_FOR_WITHDRAWAL' end
+    from asked a
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.withdrawal_row(w withdrawals)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', w.id, 'tx_id', w.id, 'type', 'withdrawal', 'tenant_id', w.tenant_id, 'player_id', w.player_id, 'amount_minor', w.amount::text, 'currency', w.currency,
+    'method', w.method, 'address', w.metadata -> 'address', 'state', w.state, 'status', w.status, 'review_reason', w.review_reason, 'reviewed_by', w.reviewed_by,
+    'reviewed_at', utc_text(w.reviewed_at), 'paid_by', w.paid_by, 'paid_at', utc_text(w.paid_at), 'provider', w.provider, 'provider_ref', w.provider_ref,
+    'provider_event_id', w.provider_event_id, 'flags', w.flags, 'balance_after', w.balance_after::text, 'created_at', utc_text(w.created_at), 'updated_at', utc_text(w.updated_at))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.withdrawals_guard()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from was w join made m on m.id = w.id where not withdrawal_may(w.state, m.state)) then
+    raise exception 'A withdrawal cannot change so.' using errcode = 'RK043';
+  end if;
+  return null;
+end $function$
+;
+
 -- Triggers
+
+CREATE TRIGGER account_repairs_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.account_repairs FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER accounts_fixed BEFORE UPDATE OF id, owner_id, tenant_id, currency, kind, name, constrained, floor, created_at ON public.accounts FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
@@ -3550,6 +5918,16 @@ CREATE TRIGGER accounts_valid BEFORE INSERT ON public.accounts FOR EACH ROW EXEC
 CREATE TRIGGER audit_log_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_log FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER currencies_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.currencies FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER data_migration_items_no_delete BEFORE DELETE OR TRUNCATE ON public.data_migration_items FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER data_migrations_no_delete BEFORE DELETE OR TRUNCATE ON public.data_migrations FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER deposits_end_once AFTER UPDATE ON public.deposits REFERENCING OLD TABLE AS was FOR EACH STATEMENT EXECUTE FUNCTION deposits_guard();
+
+CREATE TRIGGER deposits_fixed BEFORE UPDATE OF id, tenant_id, player_id, currency, amount, method, idempotency_key, provider, flags, created_at ON public.deposits FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER deposits_no_delete BEFORE DELETE OR TRUNCATE ON public.deposits FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
@@ -3653,17 +6031,49 @@ CREATE TRIGGER ledger_archives_append_only BEFORE DELETE OR UPDATE OR TRUNCATE O
 
 CREATE TRIGGER ledger_purges_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.ledger_purges FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
+CREATE TRIGGER order_lines_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.order_lines FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER payout_attempts_fixed BEFORE UPDATE OF id, withdraw_tx_id, tenant_id, attempt_no, provider, idempotency_key, created_by, created_at ON public.payout_attempts FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER payout_attempts_no_delete BEFORE DELETE OR TRUNCATE ON public.payout_attempts FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER players_fixed BEFORE UPDATE OF id, tenant_id, created_at ON public.players FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER players_no_delete BEFORE DELETE OR TRUNCATE ON public.players FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 CREATE TRIGGER promo_lots_fixed BEFORE UPDATE OF id, created_at, expires_at, amount, account_id, tenant_id ON public.promo_lots FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER promo_lots_no_delete BEFORE DELETE OR TRUNCATE ON public.promo_lots FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER promo_moves_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.promo_moves FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
+CREATE TRIGGER provider_events_fixed BEFORE UPDATE OF id, occurred_at, received_at, tenant_id, provider, account, event_id, type, payload_hash, payload ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER provider_events_no_delete BEFORE DELETE OR TRUNCATE ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER psp_events_decided_once AFTER UPDATE ON public.psp_events REFERENCING OLD TABLE AS was FOR EACH STATEMENT EXECUTE FUNCTION psp_events_guard();
+
+CREATE TRIGGER psp_events_no_delete BEFORE DELETE OR TRUNCATE ON public.psp_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER reconciliation_reports_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.reconciliation_reports FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER reconciliation_runs_final AFTER UPDATE ON public.reconciliation_runs REFERENCING OLD TABLE AS was FOR EACH STATEMENT EXECUTE FUNCTION reconciliation_runs_guard();
+
+CREATE TRIGGER reconciliation_runs_no_delete BEFORE DELETE OR TRUNCATE ON public.reconciliation_runs FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.site_plans FOR EACH ROW EXECUTE FUNCTION set_updated_at();
 
 CREATE TRIGGER transfers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.transfers FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
+CREATE TRIGGER withdrawals_change_legally AFTER UPDATE ON public.withdrawals REFERENCING OLD TABLE AS was NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION withdrawals_guard();
+
+CREATE TRIGGER withdrawals_fixed BEFORE UPDATE OF id, tenant_id, player_id, currency, amount, method, idempotency_key, hold_id, flags, metadata, balance_after, created_at ON public.withdrawals FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER withdrawals_no_delete BEFORE DELETE OR TRUNCATE ON public.withdrawals FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 -- Row-level security
+
+alter table account_repairs enable row level security, force row level security;
 
 alter table accounts enable row level security, force row level security;
 
@@ -3675,11 +6085,21 @@ alter table billing_reconciliation_jobs enable row level security, force row lev
 
 alter table currencies enable row level security, force row level security;
 
+alter table data_migration_items enable row level security, force row level security;
+
+alter table data_migrations enable row level security, force row level security;
+
+alter table deposits enable row level security, force row level security;
+
 alter table dispute_exports enable row level security, force row level security;
 
 alter table entries enable row level security, force row level security;
 
 alter table events enable row level security, force row level security;
+
+alter table feature_flag_overrides enable row level security, force row level security;
+
+alter table feature_flags enable row level security, force row level security;
 
 alter table folds enable row level security, force row level security;
 
@@ -3725,11 +6145,33 @@ alter table ledger_archives enable row level security, force row level security;
 
 alter table ledger_purges enable row level security, force row level security;
 
+alter table legacy_balances enable row level security, force row level security;
+
+alter table money_policies enable row level security, force row level security;
+
+alter table order_lines enable row level security, force row level security;
+
+alter table payout_attempts enable row level security, force row level security;
+
+alter table players enable row level security, force row level security;
+
+alter table products enable row level security, force row level security;
+
 alter table profiles enable row level security, force row level security;
 
 alter table promo_lots enable row level security, force row level security;
 
 alter table promo_moves enable row level security, force row level security;
+
+alter table provider_events enable row level security, force row level security;
+
+alter table psp_events enable row level security, force row level security;
+
+alter table reconciliation_findings enable row level security, force row level security;
+
+alter table reconciliation_reports enable row level security, force row level security;
+
+alter table reconciliation_runs enable row level security, force row level security;
 
 alter table retention_marks enable row level security, force row level security;
 
@@ -3745,7 +6187,13 @@ alter table sites enable row level security, force row level security;
 
 alter table transfers enable row level security, force row level security;
 
+alter table withdrawals enable row level security, force row level security;
+
 -- Policies
+
+create policy owner_all on account_repairs for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on account_repairs for all to service_role using (true) with check (true);
 
 create policy owner_all on accounts for all to kernel_master using (true) with check (true);
 
@@ -3775,6 +6223,20 @@ create policy owner_all on currencies for all to kernel_master using (true) with
 
 create policy service_role_all on currencies for all to service_role using (true) with check (true);
 
+create policy owner_all on data_migration_items for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on data_migration_items for all to service_role using (true) with check (true);
+
+create policy owner_all on data_migrations for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on data_migrations for all to service_role using (true) with check (true);
+
+create policy owner_all on deposits for all to kernel_master using (true) with check (true);
+
+create policy reads on deposits for select to authenticated using (((player_id = signed_in_user()) OR (tenant_id = staff_tenant())));
+
+create policy service_role_all on deposits for all to service_role using (true) with check (true);
+
 create policy member_reads on dispute_exports for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
 create policy owner_all on dispute_exports for all to kernel_master using (true) with check (true);
@@ -3792,6 +6254,14 @@ create policy member_reads on events for select to authenticated using ((site_id
 create policy owner_all on events for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on events for all to service_role using (true) with check (true);
+
+create policy owner_all on feature_flag_overrides for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on feature_flag_overrides for all to service_role using (true) with check (true);
+
+create policy owner_all on feature_flags for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on feature_flags for all to service_role using (true) with check (true);
 
 create policy owner_all on folds for all to kernel_master using (true) with check (true);
 
@@ -3873,6 +6343,36 @@ create policy owner_all on ledger_purges for all to kernel_master using (true) w
 
 create policy service_role_all on ledger_purges for all to service_role using (true) with check (true);
 
+create policy owner_all on legacy_balances for all to kernel_master using (true) with check (true);
+
+create policy reads on legacy_balances for select to authenticated using (((player_id = signed_in_user()) OR (tenant_id = staff_tenant())));
+
+create policy service_role_all on legacy_balances for all to service_role using (true) with check (true);
+
+create policy owner_all on money_policies for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on money_policies for all to service_role using (true) with check (true);
+
+create policy owner_all on order_lines for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on order_lines for all to service_role using (true) with check (true);
+
+create policy owner_all on payout_attempts for all to kernel_master using (true) with check (true);
+
+create policy reads on payout_attempts for select to authenticated using ((tenant_id = staff_tenant()));
+
+create policy service_role_all on payout_attempts for all to service_role using (true) with check (true);
+
+create policy owner_all on players for all to kernel_master using (true) with check (true);
+
+create policy reads on players for select to authenticated using (((id = signed_in_user()) OR (tenant_id = staff_tenant())));
+
+create policy service_role_all on players for all to service_role using (true) with check (true);
+
+create policy owner_all on products for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on products for all to service_role using (true) with check (true);
+
 create policy owner_all on profiles for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on profiles for all to service_role using (true) with check (true);
@@ -3890,6 +6390,28 @@ create policy owner_reads on promo_moves for select to authenticated using ((EXI
   WHERE (l.id = promo_moves.lot_id))));
 
 create policy service_role_all on promo_moves for all to service_role using (true) with check (true);
+
+create policy owner_all on provider_events for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on provider_events for all to service_role using (true) with check (true);
+
+create policy owner_all on psp_events for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on psp_events for all to service_role using (true) with check (true);
+
+create policy owner_all on reconciliation_findings for all to kernel_master using (true) with check (true);
+
+create policy reads on reconciliation_findings for select to authenticated using ((tenant_id = staff_tenant()));
+
+create policy service_role_all on reconciliation_findings for all to service_role using (true) with check (true);
+
+create policy owner_all on reconciliation_reports for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on reconciliation_reports for all to service_role using (true) with check (true);
+
+create policy owner_all on reconciliation_runs for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on reconciliation_runs for all to service_role using (true) with check (true);
 
 create policy owner_all on retention_marks for all to kernel_master using (true) with check (true);
 
@@ -3931,9 +6453,17 @@ create policy owner_reads on transfers for select to authenticated using ((EXIST
 
 create policy service_role_all on transfers for all to service_role using (true) with check (true);
 
+create policy owner_all on withdrawals for all to kernel_master using (true) with check (true);
+
+create policy reads on withdrawals for select to authenticated using (((player_id = signed_in_user()) OR (tenant_id = staff_tenant())));
+
+create policy service_role_all on withdrawals for all to service_role using (true) with check (true);
+
 -- Grants on tables
 
 grant insert, select on invoice_snapshot to service_role;
+
+grant select on account_repairs to service_role;
 
 grant select on accounts to authenticated;
 
@@ -3953,6 +6483,14 @@ grant select on currencies to authenticated;
 
 grant select on currencies to service_role;
 
+grant select on data_migration_items to service_role;
+
+grant select on data_migrations to service_role;
+
+grant select on deposits to authenticated;
+
+grant select on deposits to service_role;
+
 grant select on dispute_exports to authenticated;
 
 grant select on dispute_exports to service_role;
@@ -3964,6 +6502,10 @@ grant select on entries to service_role;
 grant select on events to authenticated;
 
 grant select on events to service_role;
+
+grant select on feature_flag_overrides to service_role;
+
+grant select on feature_flags to service_role;
 
 grant select on folds to service_role;
 
@@ -4015,6 +6557,24 @@ grant select on ledger_transactions to authenticated;
 
 grant select on ledger_transactions to service_role;
 
+grant select on legacy_balances to authenticated;
+
+grant select on legacy_balances to service_role;
+
+grant select on money_policies to service_role;
+
+grant select on order_lines to service_role;
+
+grant select on payout_attempts to authenticated;
+
+grant select on payout_attempts to service_role;
+
+grant select on players to authenticated;
+
+grant select on players to service_role;
+
+grant select on products to service_role;
+
 grant select on profiles to service_role;
 
 grant select on promo_lots to authenticated;
@@ -4024,6 +6584,18 @@ grant select on promo_lots to service_role;
 grant select on promo_moves to authenticated;
 
 grant select on promo_moves to service_role;
+
+grant select on provider_events to service_role;
+
+grant select on psp_events to service_role;
+
+grant select on reconciliation_findings to authenticated;
+
+grant select on reconciliation_findings to service_role;
+
+grant select on reconciliation_reports to service_role;
+
+grant select on reconciliation_runs to service_role;
 
 grant select on retention_marks to service_role;
 
@@ -4053,13 +6625,21 @@ grant select on wallet_balances to authenticated;
 
 grant select on wallet_balances to service_role;
 
+grant select on withdrawals to authenticated;
+
+grant select on withdrawals to service_role;
+
 -- Grants on functions
 
 grant execute on function account_id(text,uuid,text,text,text) to authenticated;
 
 grant execute on function account_id(text,uuid,text,text,text) to service_role;
 
+grant execute on function act_on_withdrawal(text,text,text,text,uuid,jsonb) to kernel_money;
+
 grant execute on function adjust_invoice(text,jsonb,text,text) to kernel_api;
+
+grant execute on function adjust_player(text,text,text,jsonb) to kernel_money;
 
 grant execute on function adjust_wallet(text,text,text,jsonb) to kernel_money;
 
@@ -4069,11 +6649,33 @@ grant execute on function adjustment_lines(uuid,text,bigint) to kernel_jobs;
 
 grant execute on function adjustment_row(invoice_adjustments) to kernel_api;
 
+grant execute on function apply_event(uuid) to kernel_jobs;
+
+grant execute on function attempt_row(payout_attempts) to authenticated;
+
+grant execute on function attempt_row(payout_attempts) to service_role;
+
+grant execute on function backfill_step(text) to kernel_jobs;
+
+grant execute on function backfill_wallets(text,integer) to kernel_jobs;
+
 grant execute on function balance_at(uuid,timestamp with time zone) to kernel_api;
 
 grant execute on function balance_at(uuid,timestamp with time zone) to kernel_money;
 
+grant execute on function begin_backfill(text,date,date,integer,text) to kernel_jobs;
+
+grant execute on function begin_deposit(uuid,text,jsonb) to kernel_money;
+
 grant execute on function begin_dispute_export(uuid,boolean,text,text) to kernel_api;
+
+grant execute on function begin_reconciliation(date,text,text,text) to kernel_jobs;
+
+grant execute on function begin_wallets(text,text,boolean,boolean,text,boolean) to kernel_jobs;
+
+grant execute on function broken_reports() to kernel_api;
+
+grant execute on function broken_reports() to kernel_jobs;
 
 grant execute on function canary_arrived(uuid) to kernel_jobs;
 
@@ -4082,6 +6684,8 @@ grant execute on function canary_site() to kernel_jobs;
 grant execute on function capabilities_of(text) to kernel_api;
 
 grant execute on function capture(text,text,text,jsonb) to kernel_money;
+
+grant execute on function change_player(text,text,uuid,jsonb) to kernel_money;
 
 grant execute on function check_money() to kernel_api;
 
@@ -4104,6 +6708,10 @@ grant execute on function debit_wallet(text,text,text,jsonb) to kernel_money;
 grant execute on function decide_adjustment(text,uuid,boolean,text) to kernel_api;
 
 grant execute on function deliver(jsonb) to kernel_deliver;
+
+grant execute on function deposit_row(deposits) to authenticated;
+
+grant execute on function deposit_row(deposits) to service_role;
 
 grant execute on function derived_uuid(text) to authenticated;
 
@@ -4129,6 +6737,12 @@ grant execute on function finish_dispute_export(bigint,integer,text,text,bigint,
 
 grant execute on function finish_reconciliation(bigint,integer,text,numeric,jsonb) to kernel_jobs;
 
+grant execute on function flag_on(text,text,text) to kernel_api;
+
+grant execute on function flag_on(text,text,text) to kernel_jobs;
+
+grant execute on function flag_on(text,text,text) to kernel_money;
+
 grant execute on function fold_accounts(integer) to kernel_jobs;
 
 grant execute on function freeze_barrier(uuid,text) to kernel_jobs;
@@ -4140,6 +6754,8 @@ grant execute on function grant_promo(text,text,text,jsonb) to kernel_money;
 grant execute on function heartbeats() to kernel_jobs;
 
 grant execute on function hold(text,text,text,jsonb) to kernel_money;
+
+grant execute on function import_legacy_balances(text,text,jsonb) to kernel_money;
 
 grant execute on function ingest(uuid,uuid,jsonb,text,text,text) to kernel_ingest;
 
@@ -4173,7 +6789,29 @@ grant execute on function list_adjustments(text) to kernel_api;
 
 grant execute on function list_api_keys(text) to kernel_api;
 
+grant execute on function list_flags(text) to kernel_api;
+
+grant execute on function list_migrations(timestamp with time zone,integer) to kernel_api;
+
+grant execute on function list_migrations(timestamp with time zone,integer) to kernel_jobs;
+
+grant execute on function list_player_transactions(uuid,integer,integer) to kernel_money;
+
+grant execute on function list_reports(date,integer,uuid,integer) to kernel_api;
+
+grant execute on function list_reports(date,integer,uuid,integer) to kernel_jobs;
+
 grant execute on function list_sites(timestamp with time zone,uuid,integer) to kernel_api;
+
+grant execute on function list_withdrawals(text,jsonb,integer,integer) to kernel_money;
+
+grant execute on function mockpsp(text,text,jsonb,text) to kernel_money;
+
+grant execute on function money_doctor() to kernel_api;
+
+grant execute on function money_doctor() to kernel_jobs;
+
+grant execute on function money_policy(text) to kernel_money;
 
 grant execute on function month_start(text) to authenticated;
 
@@ -4199,7 +6837,17 @@ grant execute on function my_sites(uuid,boolean,timestamp with time zone,uuid,in
 
 grant execute on function open_account(text,uuid,text,text,text,boolean,bigint) to kernel_money;
 
+grant execute on function open_migrations() to kernel_jobs;
+
 grant execute on function open_wallet(text,uuid,text) to kernel_money;
+
+grant execute on function plan_backfill(text,date,date,integer) to kernel_jobs;
+
+grant execute on function plan_wallets(text,boolean,boolean,text) to kernel_jobs;
+
+grant execute on function player_row(players) to authenticated;
+
+grant execute on function player_row(players) to service_role;
 
 grant execute on function progress_dispute_export(bigint,integer,bigint,integer) to kernel_jobs;
 
@@ -4215,6 +6863,12 @@ grant execute on function read_invoices(uuid,boolean,text,text,integer) to kerne
 
 grant execute on function read_jobs(uuid,boolean,text) to kernel_api;
 
+grant execute on function read_migration(text,bigint,integer) to kernel_api;
+
+grant execute on function read_migration(text,bigint,integer) to kernel_jobs;
+
+grant execute on function read_player(text,uuid) to kernel_money;
+
 grant execute on function read_receipt(uuid,boolean,text,uuid) to kernel_api;
 
 grant execute on function read_site_plan(uuid,boolean,text) to kernel_api;
@@ -4223,7 +6877,13 @@ grant execute on function read_site_quota(uuid,boolean,text) to kernel_api;
 
 grant execute on function read_site_usage(uuid,boolean,text,text) to kernel_api;
 
+grant execute on function read_wallet(uuid,text) to kernel_money;
+
+grant execute on function read_withdrawal(text,uuid,uuid) to kernel_money;
+
 grant execute on function reconcile_site(uuid,text) to kernel_jobs;
+
+grant execute on function reconcile_wallets(uuid,integer,boolean) to kernel_jobs;
 
 grant execute on function reconciliation_summary() to kernel_jobs;
 
@@ -4235,11 +6895,19 @@ grant execute on function record_heartbeat(text,boolean,jsonb) to kernel_deliver
 
 grant execute on function record_heartbeat(text,boolean,jsonb) to kernel_jobs;
 
+grant execute on function record_provider_event(text,text,text,text,text,jsonb,bytea,timestamp with time zone) to kernel_jobs;
+
 grant execute on function record_publish_failure(uuid,text,text) to kernel_ingest;
 
 grant execute on function recover(integer) to kernel_deliver;
 
+grant execute on function register_player(uuid,text) to kernel_money;
+
+grant execute on function release_reconciliation(uuid) to kernel_jobs;
+
 grant execute on function request_dispute_export(jsonb,text) to kernel_api;
+
+grant execute on function request_withdrawal(uuid,text,jsonb) to kernel_money;
 
 grant execute on function require_capability(uuid,boolean,text,text) to kernel_api;
 
@@ -4253,11 +6921,27 @@ grant execute on function seal_invoice(uuid,text) to kernel_jobs;
 
 grant execute on function set_enforcement(text,boolean,text,text) to kernel_api;
 
+grant execute on function set_flag(text,boolean,text,integer,text) to kernel_api;
+
+grant execute on function set_money_policy(text,jsonb,text) to kernel_money;
+
+grant execute on function set_product(text,text,text,bigint,text,text) to kernel_api;
+
+grant execute on function set_product(text,text,text,bigint,text,text) to kernel_jobs;
+
 grant execute on function set_site_member(text,uuid,text,text) to kernel_api;
 
 grant execute on function set_site_plan(text,jsonb,text) to kernel_api;
 
+grant execute on function settle_deposit(text,uuid,text,jsonb) to kernel_money;
+
+grant execute on function settle_payout(text,uuid,text,jsonb) to kernel_money;
+
+grant execute on function shown_balance(text,uuid,text) to kernel_money;
+
 grant execute on function sign_in(uuid,boolean) to kernel_api;
+
+grant execute on function sign_in(uuid,boolean) to kernel_money;
 
 grant execute on function signed_in_user() to authenticated;
 
@@ -4279,6 +6963,12 @@ grant execute on function sites_to_freeze(text,uuid,integer) to kernel_jobs;
 
 grant execute on function spend(text,text,text,jsonb) to kernel_money;
 
+grant execute on function staff_tenant() to authenticated;
+
+grant execute on function staff_tenant() to service_role;
+
+grant execute on function submit_kyc(uuid) to kernel_money;
+
 grant execute on function transfer(text,text,text,jsonb) to kernel_money;
 
 grant execute on function transfer_batch(text,text,text,jsonb) to kernel_money;
@@ -4299,13 +6989,25 @@ grant execute on function verify_invoice(uuid,text) to kernel_jobs;
 
 grant execute on function void(text,text,text,jsonb) to kernel_money;
 
+grant execute on function wallet_drift(uuid,integer) to kernel_api;
+
+grant execute on function wallet_drift(uuid,integer) to kernel_jobs;
+
+grant execute on function wallet_invariants() to kernel_jobs;
+
 grant execute on function watchtower_checks() to kernel_jobs;
+
+grant execute on function withdrawal_row(withdrawals) to authenticated;
+
+grant execute on function withdrawal_row(withdrawals) to service_role;
 
 -- Comments
 
 comment on view ledger_transactions is 'An entry a row, with its transfer, account and key; only posted money has entries. Page it by (transfer_no, n).';
 
 comment on view wallet_balances is 'A wallet a row, from the balances that each movement writes; in minor units, of which exponent says how many decimals they are.';
+
+comment on table account_repairs is 'Each heal of an account, with its report: what was set, and the transfer that was booked where there was one. Append-only.';
 
 comment on table accounts is 'One balance each: available, held and promo of an owner, the other kinds of the tenant. constrained: locked by every movement, balance and version always current, never debited below floor (null: no floor). Not constrained: never locked or updated by a movement; balance holds the entries up to transfer folded_no, and a job folds the rest.';
 
@@ -4317,11 +7019,21 @@ comment on table billing_reconciliation_jobs is 'One job for each open (site, mo
 
 comment on table currencies is 'What amounts are counted in; exponent: how many decimals of the unit a minor unit is. Points are a currency too.';
 
+comment on table data_migration_items is 'What a backfill works on, with the result of each: failed is tried again at next_attempt_at, dead is not.';
+
+comment on table data_migrations is 'Backfills, each with its counts and how far it came (checkpoint). failed: it has ended, and an item of it is dead.';
+
+comment on table deposits is 'Deposits; id is derived from the key of the request. flags: how each flag was evaluated. Completed and failed are final.';
+
 comment on table dispute_exports is 'Exports too long for one answer, one for each state of a month: the ledger up to max_id and the corrections up to max_adjustment_id.';
 
 comment on table entries is 'The double entry: amount is positive when it credits the account, and the entries of a transfer sum to zero in each currency. An entry of a constrained account carries the balance before and after it and a version that counts from 1 without a gap. Append-only.';
 
 comment on table events is 'Delivered events; id is the ledger row''s id. Holds personal data, so it has a shorter life than the ledger.';
+
+comment on table feature_flag_overrides is 'What a flag is for one tenant, before percentage and default.';
+
+comment on table feature_flags is 'Switches. value off: off for all who have no override. value on: on for all, or for rollout_percent of the subjects. stage: the stage whose default was applied, once; changed_at: when a person first changed it, after which no default touches it.';
 
 comment on table folds is 'Each step in which the balance of an unconstrained account was brought up to transfer upto_no. oldest_at: of the entries folded; newest_at: of all entries up to here. Append-only.';
 
@@ -4367,11 +7079,33 @@ comment on table ledger_archives is 'Archived months: content_sha256 of the CSV,
 
 comment on table ledger_purges is 'Months whose ledger rows are gone, all of them archived (or none to begin with). Append-only.';
 
+comment on table legacy_balances is 'Balances of the system that the ledger replaces, imported. While ledger_enforce_balance is off such a row decides about funds; it is moved along with every movement, so that the flag can be switched back.';
+
+comment on table money_policies is 'Where a tenant''s limits differ from the defaults of money_policy(); null: the default. Units are whole units of a currency, a player and UTC day.';
+
+comment on table order_lines is 'The credit of each line of an order: what a reversal takes back from. Append-only.';
+
+comment on table payout_attempts is 'Tries to pay a withdrawal, at most one of them undecided. unknown: the provider was asked and has not said what became of it. Provider manual: a person paid.';
+
+comment on table players is 'Owners of wallets; id is the subject of their token. A player belongs to one tenant for ever. Each request of money locks its row, so that a player''s limits are counted one request at a time.';
+
+comment on table products is 'What one piece of a provider''s product credits, in minor units of its currency. A change counts from then on; what was credited keeps its amount and the version.';
+
 comment on table profiles is 'Users by the subject of their token; role admin is a platform admin.';
 
 comment on table promo_lots is 'One promotional credit each; id is that of the transfer that granted it. What remains is spent earliest expiry first, and never once expired; what remains of a promo account''s lots is its balance. Changes under the lock of that account.';
 
 comment on table promo_moves is 'What each transfer did to a lot: granted or given back above zero, spent or expired below. Append-only.';
+
+comment on table provider_events is 'Each event of a provider once, with what it said; only what became of it changes. processed_at: it has had its effect, in that commit. held: a reversal that the wallet could not bear and the flag allow_negative_balance did not allow. dead: tried as often as allowed; a replay tries it again.';
+
+comment on table psp_events is 'The book of the mock provider: each order once by (action, key), whose first result is final. It stands outside the ledger, as a real provider''s book does.';
+
+comment on table reconciliation_findings is 'What does not agree between provider, ledger and withdrawals, each once by (provider, event, type); one that is found again after it was resolved is open again.';
+
+comment on table reconciliation_reports is 'What a run found and did: of an account (of a wallet that had drifted, or of each when asked for), and of the run as a whole (account_id null). checksum: SHA-256 of body as canonical JSON; body names the checksum of the report before it. Append-only.';
+
+comment on table reconciliation_runs is 'One run each, of a provider; wallet_ledger is the kernel''s own. cursor: the last owner of the pages that are done; a running one whose lease has passed is taken over and goes on from there. A run that has ended does not change.';
 
 comment on table retention_marks is 'How far a sweep over events has come, by id.';
 
@@ -4387,11 +7121,19 @@ comment on table sites is 'Tenants. origins: who may post from a browser; rate_l
 
 comment on table transfers is 'A movement of money: event_at is when it happened, created_at when it was booked. key_id: the call that asked for it, null = a job. amount: what it moves, null = several currencies. reverses: no of the transfer it takes back. overdraw: it may take a balance below its floor. Append-only.';
 
+comment on table withdrawals is 'Withdrawals; id is derived from the key of the request and is that of its hold. hold_id null: the legacy balance alone was moved. flags: how each flag was evaluated, once, and which balance decided. unknown: the provider has not said whether it paid, so nothing else may.';
+
+comment on function account_facts(uuid[]) is 'Every account of these owners beside its entries, holds and lots, in one snapshot. drift: missing (no row), entries (one is gone or does not add up), chain (one began from a balance that the one before it did not leave, as happens when a movement meets a drifted snapshot, and no repair says why), balance, version, held (not the sum of pending holds), promo (not the sum of its lots, or a lot not that of its moves).';
+
 comment on function account_id(text,uuid,text,text,text) is 'The id of an account, known before it exists.';
 
 comment on function accounts_guard() is 'Row trigger: what an account may be when it is opened: an owner''s is constrained, held and promo never below zero, and every one begins at zero. Raises RK030.';
 
+comment on function act_on_withdrawal(text,text,text,text,uuid,jsonb) is 'What finance does with a withdrawal of its tenant: review, mark_paid, payout, retry, recheck; the last three name the attempt to take to the provider. A key is optional where the state already makes a repetition harmless. Raises RK001, RK030.';
+
 comment on function adjust_invoice(text,jsonb,text,text) is 'Books {key, corrects_month, event_delta, overage_delta?, reason} for a frozen month in the current one; the same key books once. Audited as invoice_adjust. Raises RK003, RK013 (month not frozen), 23514 (author is approver, empty reason).';
+
+comment on function adjust_player(text,text,text,jsonb) is 'A correction of a player''s balance by a person of finance: {player_id, delta_minor, currency, reason}; below zero takes away. Nobody adjusts their own. Raises RK001, RK030.';
 
 comment on function adjust_wallet(text,text,text,jsonb) is 'A correction by a person: {owner_id, currency, direction, amount_minor, reason, actor?, overdraw?, ...}; without a reason it is refused. Raises RK001, RK030.';
 
@@ -4401,25 +7143,53 @@ comment on function adjustment_row(invoice_adjustments) is 'An adjustment as ans
 
 comment on function append_only() is 'Statement trigger of append-only tables: also stops statements that match no row. Raises RK011.';
 
+comment on function apply_event(uuid) is 'Applies an event of a provider in one commit, or says that it was: credits each line of an order once, takes back what a refund or chargeback says. allow_negative_balance off: what a wallet cannot bear is held, and the event stays open. Raises RK054 with the cause.';
+
+comment on function apply_stage_defaults(text) is 'Gives flags the defaults of the stage: each once, and never one that somebody changed. Migrator only; returns how many.';
+
 comment on function archive_line(timestamp with time zone,bytea,smallint,billing_state,boolean,bigint,billing_reason,bytea) is 'A whole ledger row: the export''s five columns, then id, billing_reason, payload_hash. What archives hold and seals hash.';
+
+comment on function attempt_row(payout_attempts) is 'A payout attempt as answers show it.';
 
 comment on function audit(text,text,text,text,uuid,jsonb) is 'Writes one audit row in the caller''s commit. p_actor is cron, service_role or the subject of a token.';
 
+comment on function backfill_events(text,date,date,integer) is 'The events of these days (UTC) that had no effect yet, the oldest first. Raises RK015.';
+
+comment on function backfill_step(text) is 'Applies the next due event of a backfill, in one commit with its result and the counts; idle: there is none now. A failed one waits 30 s, twice as long each time, and is dead after five attempts. Raises RK050, RK053.';
+
+comment on function backfill_wallets(text,integer) is 'The next batch of wallets in one commit, by the order of their keys; a wallet that fails is noted and left out, the others go on. Raises RK050, RK053, RK015.';
+
 comment on function balance_at(uuid,timestamp with time zone) is 'The balance of an account as it was booked at an instant; without one, now, with what is not folded yet. Null: no such account.';
+
+comment on function begin_backfill(text,date,date,integer,text) is 'Opens a backfill with the events that it will apply; backfill_step does so. Raises RK050, RK015.';
 
 comment on function begin_call(text,text,text,text,jsonb) is 'First step of every verb: locks the key and gives its id; answer is what to return at once: the first answer with replayed, or a conflict. Raises RK001 (isolation), RK030 (malformed).';
 
+comment on function begin_deposit(uuid,text,jsonb) is 'First step of a deposit: {amount_minor, currency, method}; checked and written down, to be given to the provider with the key tx_{id}. A call that died after it is taken up by the same key. Raises RK001, RK030.';
+
 comment on function begin_dispute_export(uuid,boolean,text,text) is 'month_state for a user who holds billing:view. Raises RK014.';
 
+comment on function begin_payout(withdrawals,text,text,text,jsonb) is 'First step of a payout, or of a retry with {reason}, of a withdrawal whose row the caller has locked: writes the attempt down. One key is one attempt, whoever brings it. A retry waits for the cooldown, and the retries are limited.';
+
+comment on function begin_reconciliation(date,text,text,text) is 'Begins a run over all wallets, or takes up the one of that date whose worker has gone; p_date null: today, in UTC. The same p_key gives the same run. Raises RK050 (reconciliation_enabled is off), RK015 (date), RK052 (one is at work).';
+
+comment on function begin_wallets(text,text,boolean,boolean,text,boolean) is 'Opens a backfill of wallets; p_force needs the hash of a matching dry run, or p_confirm. Raises RK050, RK055.';
+
 comment on function billing_reason_of(text,text,text) is 'Why an event of this category and action is billable or not under a policy; scroll_depth and system are not billable.';
+
+comment on function broken_reports() is 'Reports that are not what was written: body against checksum, checksum of the report before it, columns against body.';
 
 comment on function canary_arrived(uuid) is 'Whether a canary event has been delivered.';
 
 comment on function canary_site() is 'The public id of the synthetic site, created at the first call. Its plan bills nothing: quota 0, and events of the kind system are never billable.';
 
+comment on function canonical_json(jsonb) is 'A value in the form of RFC 8785, as far as its keys are ASCII and its numbers whole; what is hashed holds no other.';
+
 comment on function capabilities_of(text) is 'What a role may do; an analyst sees the site and may do nothing else.';
 
 comment on function capture(text,text,text,jsonb) is 'Takes held money, whole or in part, and releases the rest: {hold_id, amount_minor?, account_id?, kind?, reference?, ...}; account_id: where it goes, by default the tenant''s clearing account. Once a hold. Raises RK001, RK030.';
+
+comment on function change_player(text,text,uuid,jsonb) is 'What finance knows of a player of its tenant: {kyc_status: approved|rejected, reason} or {email_verified?, sms_verified?}. A rejection needs a reason, and nobody decides about themselves. Audited as kyc_decision or player_verification.';
 
 comment on function check_money() is 'Every invariant of the books with the number of its violations, in one snapshot, while money moves; reads only.';
 
@@ -4437,9 +7207,17 @@ comment on function debit_wallet(text,text,text,jsonb) is 'Takes money from a wa
 
 comment on function decide_adjustment(text,uuid,boolean,text) is 'Approves (and books) or rejects a proposal, once; repeating one''s own decision changes nothing. Raises RK018 (unknown), RK019 (decided), RK020 (author approves).';
 
+comment on function declined(text,jsonb) is 'A refusal of a player''s or a reviewer''s call as an answer, with what more it says; like refused(), it is returned and never raised.';
+
 comment on function default_plan() is 'The plan of a site that has no row in site_plans: 1000 events a month, hard.';
 
 comment on function deliver(jsonb) is 'Moves the outbox rows of the given batches (a JSON array of batch ids) to events. moved: how many; bad: [{id, site_id, attempts, status, reason}]. Repeatable; rows that another mover holds are left to it.';
+
+comment on function deposit_refusal(players,jsonb,jsonb) is 'The policy of deposits: why a player may not make this one now; null when allowed.';
+
+comment on function deposit_row(deposits) is 'A deposit as answers show it; amounts as decimal strings of minor units.';
+
+comment on function deposits_guard() is 'Statement trigger: a deposit ends once. Raises RK042.';
 
 comment on function derived_uuid(text) is 'A UUID (version 8) from the SHA-256 of a text: the same names give the same id, so that a retry names what the first call made.';
 
@@ -4452,6 +7230,10 @@ comment on function entries_guard() is 'Statement trigger: what one statement ad
 comment on function erase_payloads(uuid,boolean,text,jsonb,integer) is 'erase_site_payloads for a user who holds site:write. Raises RK014.';
 
 comment on function erase_site_payloads(uuid,jsonb,integer,text) is 'Erases payload, address, user agent and request id of the events that match {ingest_id | sid | fp}, at most 10,000 a call; ledger row and delivery stay as proof. Audited as payload_erase, with a hash of the selector.';
+
+comment on function event_lines(jsonb) is 'The lines of an event: of its order or its list, or the event itself as one line. A line without an id is known by its product.';
+
+comment on function event_order(jsonb) is 'The order that an event is about.';
 
 comment on function expire_events(integer,integer,boolean) is 'Deletes at most 10,000 delivered events older than p_days whose month is frozen, for reconciliation still needs those of an open month; returns how many. A dry run counts all and writes nothing.';
 
@@ -4471,6 +7253,12 @@ comment on function finish_dispute_export(bigint,integer,text,text,bigint,text) 
 
 comment on function finish_reconciliation(bigint,integer,text,numeric,jsonb) is 'Ends an attempt: COMPLETED, or FAILED with a delay, or DEAD after 8; LOST when another holder has taken the job over. p_attempt is the fencing token of the claim.';
 
+comment on function flag_bucket(text,text) is 'Where a subject stands in the rollout of a flag, 0 to 99: always the same, and another place for another flag.';
+
+comment on function flag_on(text,text,text) is 'Whether a flag is on for a subject of a tenant: the tenant''s override, then the percentage by a stable hash, then the default. A flag that does not exist is off.';
+
+comment on function flag_row(text) is 'A flag as answers show it: value, percentage, overrides and its last twenty changes, newest first; null when there is none.';
+
 comment on function fold_accounts(integer) is 'Brings the balances of unconstrained accounts up to their entries, and says how many accounts; repeatable. Waits up to 2 s for transactions that began earlier, else returns 0 and the next run folds. Raises RK001 (not in a transaction of its own).';
 
 comment on function freeze_barrier(uuid,text) is 'First part of a freeze, committed by itself: waits for every writer that began in the month and closes it to later ones, so that the count which follows misses none. Raises RK012 (month open), 55P03.';
@@ -4481,13 +7269,23 @@ comment on function frozen_guard() is 'Statement trigger: no ledger row enters a
 
 comment on function grant_promo(text,text,text,jsonb) is 'Adds a promotional lot to a wallet: {owner_id, currency, amount_minor, expires_at, kind?, reference?, ...}; without an expiry in the future it is refused. Raises RK001, RK030.';
 
+comment on function heal_account(uuid,text,account_fact,uuid[]) is 'Heals an account and says how; the caller asserts that it is well. The entries are the truth: balance and version are set to them, and wallet_is_right then books what an available balance had more or less as an adjustment. Raises RK051 where only a person can decide.';
+
+comment on function heal_page(reconciliation_runs,account_fact[]) is 'Heals what has drifted of a page under the locks of its wallets, whose facts it takes anew after them; each heal stands alone and is undone when the account is not well afterwards. Counts are of wallets.';
+
+comment on function heal_promises(uuid,account_fact,uuid[]) is 'Brings holds and lots back to the entries: a lot is what its moves say, a hold without its transfer (or beside an empty account) is void, and what no hold claims goes back to the owner. Which of several holds is unfounded is never guessed. Under the account''s lock.';
+
 comment on function heartbeats() is 'Every job with its last runs, and whether its heartbeat is missed.';
 
 comment on function hold(text,text,text,jsonb) is 'Sets money of a wallet aside: {owner_id, currency, amount_minor, expires_in_s?, kind?, reference?, ...}; expires_in_s counts on the database''s clock. Raises RK001, RK030.';
 
 comment on function hold_refusal(holds,text) is 'Why a hold cannot be resolved by its tenant now; null when it can. A hold is expired at its instant, whether the job has run or not.';
 
+comment on function hold_withdrawal(uuid,players,jsonb,jsonb) is 'Decides about the funds of a withdrawal and sets them aside. Enforced, or without a legacy row, the ledger decides and a missing wallet has no funds; else the legacy row does, and the ledger is written beside it where shadow writes are on, below zero if need be. A difference of the two leaves a finding.';
+
 comment on function holds_guard() is 'Statement trigger: only a pending hold changes. Raises RK033.';
+
+comment on function import_legacy_balances(text,text,jsonb) is 'Takes over balances of the system that is being replaced: [{player_id, currency?, available, held?}], in minor units; a row that is known is replaced. Audited. Raises 23503 (no such currency), 21000 (a wallet twice).';
 
 comment on function ingest(uuid,uuid,jsonb,text,text,text) is 'Takes 1 to 500 events of one site, in request order, as [{key, previous?, bucket_ms?, version, hash?, payload}] (key, previous and hash in hex). The plan''s billing_policy says which count against the quota; the others are admitted whatever the usage. Locks the site; writes ledger, usage, outbox and conflicts in the caller''s commit. results: [[outcome, ingest_id | null]] with outcome accepted, overage, duplicate, conflict or rejected_quota; used, quota and remaining hold after the batch; as_of is the highest ledger id admitted. A lost reply or a second call is harmless. Raises RK001 (isolation), RK002 (size), RK003 (site), 55P03 (lock timeout).';
 
@@ -4509,6 +7307,8 @@ comment on function kernel_health() is 'Answers when the ledger can be reached, 
 
 comment on function kernel_metrics() is 'The counters that the ledger itself keeps, as decimal strings: true over every instance and every restart.';
 
+comment on function known_call(jsonb,uuid,text) is 'What a player''s call answers whose key is known: the first answer, or the conflict, with the transaction that the key made. Audited.';
+
 comment on function ledger_days(uuid,text) is 'Rows, billable, overage and hash of each day of a site''s month, from the ledger.';
 
 comment on function ledger_delete_guard() is 'Statement trigger: only purge_ledger deletes, which says what it purges; anything else, even what matches no row, raises RK011.';
@@ -4521,19 +7321,43 @@ comment on function list_adjustments(text) is 'The newest 200 proposals of the s
 
 comment on function list_api_keys(text) is 'The newest 100 keys of the site, without their hashes. Raises RK003.';
 
+comment on function list_flags(text) is 'Every flag, or one, with its overrides and its last changes.';
+
+comment on function list_migrations(timestamp with time zone,integer) is 'Backfills, the newest first.';
+
+comment on function list_player_transactions(uuid,integer,integer) is 'A player''s own deposits and withdrawals, newest first.';
+
+comment on function list_reports(date,integer,uuid,integer) is 'Reports, the newest run first and in it the report of the run itself.';
+
 comment on function list_sites(timestamp with time zone,uuid,integer) is 'Sites in order of creation after the given one; one row more than p_limit (1 to 200) says that there are more. cursor is what the next call starts after.';
+
+comment on function list_withdrawals(text,jsonb,integer,integer) is 'A page of the tenant''s withdrawals: {state?, player_id?, date_from?, date_to?, min_amount?, max_amount?, sort?, after?, after_id?}; date_to is excluded. Each item carries the cursor after it.';
 
 comment on function lock_accounts(uuid[]) is 'Locks the constrained ones of these accounts in the order of ids; first, where a call posts more than once, for so no two calls wait for each other.';
 
 comment on function lock_site(uuid) is 'Waits for the site''s transaction lock. Every writer of ledger, usage or snapshot takes it first, and never two sites in one transaction: so no deadlock and no month-edge race.';
 
+comment on function mark_paid(withdrawals,text,jsonb) is 'A person has paid an approved withdrawal, whose row the caller has locked: {reason}.';
+
+comment on function migration_json(data_migrations) is 'A backfill as answers show it.';
+
 comment on function minor_units(jsonb) is 'An amount of a body, exactly: a string or number of digits, 1 to 2^63 - 1. Raises RK030, 22003.';
+
+comment on function mockpsp(text,text,jsonb,text) is 'The mock payment provider: an order {tx_id, tenant_id, player_id, amount_minor, currency} under a key. It succeeds, or where test methods are allowed does what p_outcome asks: success, fail, or timeout, which stays undecided until it is asked again. The first result is final.';
+
+comment on function money_doctor() is 'Every invariant of money with the number of its violations, while money moves; reads only.';
+
+comment on function money_flags(text,uuid) is 'The flags that decide about a player''s money, evaluated in one snapshot: what a transaction records.';
+
+comment on function money_policy(text) is 'The limits in force for a tenant. Defaults: 300 withdrawals a minute and player; 1,000,000 units deposited and as many withdrawn a day and player, of which 100 deposited before KYC is approved; 3 retries of a payout, 60 s apart.';
 
 comment on function month_start(text) is 'The first instant of a UTC month YYYY-MM.';
 
 comment on function month_state(uuid,text) is 'What an export of the month would hold now; archive_key when the ledger''s rows have been purged after their archive.';
 
 comment on function months_to_purge(integer,uuid,text,integer) is 'Frozen and sealed months whose dispute window (never below 90 days after the month''s end) has passed and whose invoice is a month old; in order after (p_after_site, p_after_month).';
+
+comment on function move_legacy(text,uuid,text,bigint,bigint) is 'Moves a legacy balance, where there is one, along with the ledger.';
 
 comment on function move_rows(bigint[]) is 'Moves outbox rows that the caller has locked to events. When a row cannot be moved the set is halved until it stands alone: the others are moved, the bad one gets an attempt, a delay and a reason, and after 8 attempts the status FAILED.';
 
@@ -4545,11 +7369,33 @@ comment on function my_site_ids() is 'The sites that the signed-in user owns or 
 
 comment on function my_sites(uuid,boolean,timestamp with time zone,uuid,integer) is 'The sites that the user may see, with role and capabilities, in order of creation; one row more than asked for when there are more.';
 
+comment on function new_migration(text,date,date,text,jsonb) is 'Opens a backfill; its id is its type and the time in ms, the next free one.';
+
+comment on function note_withdrawal(withdrawals,text,text,jsonb,jsonb) is 'Audits a change of a withdrawal, with the player''s balance before and after it.';
+
 comment on function open_account(text,uuid,text,text,text,boolean,bigint) is 'Opens an account, or finds it: (tenant, owner, currency, kind, name) has one. p_owner null: the tenant''s own. p_constrained null: by kind. p_floor null: may go below zero. Raises RK030, RK031 (it exists with another constraint), 23503 (no such currency).';
+
+comment on function open_migrations() is 'Backfills that have events left to apply, now or later.';
+
+comment on function open_snapshot(legacy_balances,jsonb,text) is 'Books an opening balance: all of it to the available balance, and of it what was held as a hold.';
 
 comment on function open_wallet(text,uuid,text) is 'Opens an owner''s wallet of a currency: available, held and promo, and the tenant''s accounts that face them. Returns the id of available; repeatable. Raises 23503 (no such currency).';
 
+comment on function pay_withdrawal(withdrawals,text,jsonb) is 'Takes the held money of a withdrawal, whose row the caller has locked, and makes it paid: {provider, provider_ref?, provider_event_id?}.';
+
+comment on function plan_backfill(text,date,date,integer) is 'A dry run: what each event would do as things are; cannot write. Raises RK050, RK015.';
+
+comment on function plan_credit(provider_events) is 'What a purchase would credit, line by line; or why it cannot.';
+
+comment on function plan_event(provider_events) is 'What applying an event would do now; reads only.';
+
 comment on function plan_in_force(uuid,timestamp with time zone) is 'The plan that decides at an instant: the default one without a row, the unblock while it runs.';
+
+comment on function plan_reversal(provider_events) is 'What a refund or chargeback would take back: the lines that it names, by amount or quantity, or an amount of the whole order, or all that is left of it; never more than was credited, whatever other events took back before.';
+
+comment on function plan_wallets(text,boolean,boolean,text) is 'A dry run over a tenant''s legacy balances; cannot write. hash stands for the instant and for all that would be done: it is found again as long as nothing has changed. Raises RK050.';
+
+comment on function player_row(players) is 'A player as answers show it.';
 
 comment on function post(text,uuid,uuid[],jsonb[],integer[],uuid[],bigint[],boolean,boolean,bigint,boolean[]) is 'The only writer of transfers and entries: posts the movements p_ids with p_details, whose entries are p_move (from 1), p_account and p_amount (credit above zero), all or none. Locks constrained accounts in the order of ids; p_reserved: held and promo may be named; p_overdraw: floors do not hold; p_reversible: for each movement, null = all. Returns done with the balances after it, or the first refusal.';
 
@@ -4563,6 +7409,8 @@ comment on function proposal_row(adjustment_proposals) is 'A proposal as answers
 
 comment on function propose_adjustment(text,jsonb,text) is 'Proposes {corrects_month, event_delta, overage_delta?, reason} for a frozen month. Audited. Raises RK003, RK013, 23514.';
 
+comment on function psp_events_guard() is 'Statement trigger: only an undecided order of the mock provider changes. Raises RK044.';
+
 comment on function purge_ledger(uuid,text,integer,integer,boolean) is 'Deletes at most 10,000 rows of an archived month and returns how many; 0 ends it and is audited as ledger_purge. A dry run counts all and writes nothing. Raises RK016 (not frozen, window open, not archived).';
 
 comment on function read_dispute_export(uuid,text,bigint) is 'One export of the site''s month. Raises RK017.';
@@ -4573,6 +7421,10 @@ comment on function read_invoices(uuid,boolean,text,text,integer) is 'Frozen inv
 
 comment on function read_jobs(uuid,boolean,text) is 'The site''s reconciliation jobs of the last ten years at most, newest month first. Raises RK014.';
 
+comment on function read_migration(text,bigint,integer) is 'A backfill with a page of its items. Raises RK053.';
+
+comment on function read_player(text,uuid) is 'A player of the tenant with each wallet: what is shown, what the ledger holds, what the legacy row says.';
+
 comment on function read_receipt(uuid,boolean,text,uuid) is 'Every decision taken on an admitted event: ledger row, delivery, earlier rejections and conflicts of its key, the invoice that froze it. Shows own sites only. Raises RK003 (site unknown or not yours), RK007 (no such event).';
 
 comment on function read_site_plan(uuid,boolean,text) is 'The plan in force and, while an unblock runs, the plan it will fall back to. Raises RK014.';
@@ -4581,7 +7433,15 @@ comment on function read_site_quota(uuid,boolean,text) is 'Where the site stands
 
 comment on function read_site_usage(uuid,boolean,text,text) is 'site_usage for a user who holds billing:view. Raises RK014.';
 
+comment on function read_wallet(uuid,text) is 'A player''s own balance of a currency, in minor units.';
+
+comment on function read_withdrawal(text,uuid,uuid) is 'A withdrawal of the tenant with its payout attempts, one of them named with the order that its provider is given; null when there is none.';
+
 comment on function reconcile_site(uuid,text) is 'Compares a month of a site in one snapshot: ledger with usage row, which is corrected by delta, and ledger with events and outbox, whose differences are named (the first 20 ids each). Two at once for one month take turns. The ledger is never changed; a frozen month is skipped.';
+
+comment on function reconcile_wallets(uuid,integer,boolean) is 'One page of a run in one commit: compares, heals, reports, and moves the cursor; the last page ends the run with its own report. digest: SHA-256 over the accounts as they are left (id|balance|version|sum|count, a line each), chained from page to page. p_every_wallet: a report for each account, not only for those that had drifted. Raises RK051.';
+
+comment on function reconciliation_runs_guard() is 'Statement trigger: a run that has ended is final. Raises RK051.';
 
 comment on function reconciliation_summary() is 'What watchtower asks of reconciliation: drifting sites of the last hour, failed, dead and stuck jobs.';
 
@@ -4589,7 +7449,11 @@ comment on function record_archive(uuid,text,integer,jsonb) is 'Notes that the m
 
 comment on function record_dispute_export(uuid,uuid,text,bigint,text,text) is 'Audits a download as dispute_export; called before the bytes leave.';
 
+comment on function record_finding(text,text,uuid,uuid,jsonb,text,text,text) is 'Writes a finding down, once by (provider, p_raw.provider_event_id, type); a resolved one is opened again.';
+
 comment on function record_heartbeat(text,boolean,jsonb) is 'Notes the end of a run of a job; false when the job is not known.';
+
+comment on function record_provider_event(text,text,text,text,text,jsonb,bytea,timestamp with time zone) is 'Keeps an event, once; same: whether one that was known said the same.';
 
 comment on function record_publish_failure(uuid,text,text) is 'Notes that the queue did not take a batch, and makes its outbox rows due at once; returns how many there were.';
 
@@ -4597,13 +7461,25 @@ comment on function recover(integer) is 'Moves due outbox rows, oldest first and
 
 comment on function refused(text,bigint) is 'A refusal as an answer: it is returned and pinned to its key, never raised, for that would undo the key. movement: which of a batch, from 1.';
 
+comment on function register_player(uuid,text) is 'Registers a player with a tenant, by default the tenant default; repeatable. Refused with another tenant.';
+
+comment on function release_reconciliation(uuid) is 'A worker whose time is over lets the run go: the next call takes it up at once.';
+
+comment on function report(reconciliation_runs,uuid,jsonb) is 'Writes a report: its body with who, when and the checksum of the one before it, and the checksum of that. Called by reconcile_wallets only.';
+
+comment on function report_account(reconciliation_runs,account_fact,account_fact,text[],text) is 'The report of an account: what it was, what was done, what it is.';
+
 comment on function request_dispute_export(jsonb,text) is 'The export of this month_state: the one that exists, or a new one to be built.';
+
+comment on function request_withdrawal(uuid,text,jsonb) is 'A player asks for money: {amount_minor, currency, method, address?}. The flags are read here, once, and kept on the row. Every refusal but the one for speed is pinned to the key. Raises RK001, RK030.';
 
 comment on function require_capability(uuid,boolean,text,text) is 'Signs the user in and returns the site when the user may do this there; a null capability asks for any access. Raises RK014, which does not tell whether the site exists.';
 
 comment on function require_ended_month(text) is 'True when the UTC month has ended by this clock. Raises RK012.';
 
 comment on function require_entries(jsonb) is 'The entries of a movement. Raises RK030.';
+
+comment on function require_flag(text) is 'Stops a job before it does anything while its flag is off. Raises RK050.';
 
 comment on function require_purgeable(uuid,text,integer) is 'Raises RK016 unless the month is frozen, sealed and beyond its dispute window.';
 
@@ -4617,7 +7493,11 @@ comment on function reversal_parts(bigint,numeric,numeric) is 'The entries that 
 
 comment on function reverse(text,text,text,jsonb) is 'Takes a transfer back, whole or in parts that never exceed it: {transfer_id, amount_minor?, kind?, reason?, overdraw?, ...}; without an amount, what is left. A capture goes back to the available balance, a spend to the balances and lots it came from. overdraw: also when that takes a balance below its floor, as a chargeback does. Raises RK001, RK030.';
 
+comment on function review_withdrawal(withdrawals,text,jsonb) is 'Approves or rejects a withdrawal whose row the caller has locked: {action: approve|reject, reason}. A rejection gives the money back. What is so already stays so.';
+
 comment on function revoke_api_key(text,uuid,text) is 'Revokes a key of the site; repeatable, audited. It stops working everywhere within 30 s. Raises RK003, RK006.';
+
+comment on function run_json(reconciliation_runs) is 'A run of wallet_ledger as it is answered: its totals, and where it stands.';
 
 comment on function seal_hash(jsonb) is 'The hash over the days of a seal.';
 
@@ -4627,6 +7507,12 @@ comment on function secure_table(regclass,boolean) is 'For migrations: forces ro
 
 comment on function set_enforcement(text,boolean,text,text) is 'Switches quotas of one site on or off; off, nothing is refused and what exceeds the plan is recorded as OVERAGE. Audited as billing_enforcement. Raises RK003.';
 
+comment on function set_flag(text,boolean,text,integer,text) is 'Switches a flag: for all, for a percentage of the subjects, or for one tenant, whose override a null value removes. Audited as feature_flag. Raises RK040 (no such flag), RK041 (tenant and percentage, or neither value nor tenant).';
+
+comment on function set_money_policy(text,jsonb,text) is 'Replaces the limits of a tenant; what the policy does not name has its default. Audited as money_policy. Raises 23514.';
+
+comment on function set_product(text,text,text,bigint,text,text) is 'Sets what a product credits; p_currency null: POINTS. Audited as product. Raises 23503, 23514.';
+
 comment on function set_role_verifier(name,text) is 'Sets the SCRAM verifier of a login role, so that no password travels in SQL. Migrator only. Raises RK005.';
 
 comment on function set_site_member(text,uuid,text,text) is 'Gives a user a role at the site, or none. Audited as site_member. Raises RK003.';
@@ -4634,6 +7520,12 @@ comment on function set_site_member(text,uuid,text,text) is 'Gives a user a role
 comment on function set_site_plan(text,jsonb,text) is 'Sets limit and, where given, softness, multiplier, tier and billing policy of a site''s plan; audited as plan_set. It takes effect with the next event. Raises RK003.';
 
 comment on function set_updated_at() is 'Row trigger that keeps updated_at.';
+
+comment on function settle_deposit(text,uuid,text,jsonb) is 'Last step of a deposit: what the provider said of it: CAPTURED credits it once, FAILED ends it, anything else leaves it pending; repeatable, in any order. {provider_ref, provider_event_id, error_code?}.';
+
+comment on function settle_payout(text,uuid,text,jsonb) is 'What a provider said of an attempt: PAID, FAILED or UNKNOWN, with {provider_ref, provider_event_id, error_code?}; from a call, a webhook or a recheck, in any order and any number of times. The debit happens once; a success that comes too late is a finding.';
+
+comment on function shown_balance(text,uuid,text) is 'What a player is told to have, in minor units: the balance that decides about a withdrawal now, of the ledger or of the legacy row.';
 
 comment on function sign_in(uuid,boolean) is 'Says for the rest of the transaction whose verified token the caller holds; row-level security shows that user''s sites.';
 
@@ -4655,7 +7547,17 @@ comment on function site_usage(text,text) is 'Usage of a month from ledger, usag
 
 comment on function sites_to_freeze(text,uuid,integer) is 'Sites that existed in the month and whose invoice of it is missing or has no seal, closed ones and ones without events too; in order of id after p_after.';
 
+comment on function snapshot_plan(legacy_balances,boolean,boolean) is 'What the backfill would do with a wallet: create (nothing has moved in it yet), skip, force (bring its total to the legacy total), or error. Pending holds stay as they are: what they hold is part of the total.';
+
 comment on function spend(text,text,text,jsonb) is 'Spends from a wallet to the tenant''s revenue: {owner_id, currency, amount_minor, kind?, reference?, ...}; promotional lots first, earliest expiry first, then the available balance. Raises RK001, RK030.';
+
+comment on function spent_today(uuid,text,text) is 'What a player has deposited or withdrawn since the UTC day began, in minor units; what failed or was rejected does not count.';
+
+comment on function staff_tenant() is 'The tenant whose rows a member of finance reads, set by the reading function itself from the verified token; null for everybody else.';
+
+comment on function submit_kyc(uuid) is 'Asks for the approval of a player''s identity; repeatable, and what is approved stays so.';
+
+comment on function take_back(provider_events,jsonb,boolean) is 'Reverses a line; when the wallet cannot bear it and may not go below zero, sets aside what is there and says so.';
 
 comment on function transfer(text,text,text,jsonb) is 'One movement: {kind, entries: [{account_id, direction, amount_minor}], event_at?, reference?, reason?, actor?, provider?, provider_ref?, provider_event_id?, metadata?}. Its id is derived from the key. Raises RK001, RK030.';
 
@@ -4675,4 +7577,18 @@ comment on function void(text,text,text,jsonb) is 'Gives held money back to the 
 
 comment on function wallet_account(text,jsonb,text) is 'The account of the wallet that a body names by owner_id and currency. Raises RK030.';
 
+comment on function wallet_drift(uuid,integer) is 'A page of owners and what of theirs has drifted; reads only. A page without drift is one row whose fact is null, the page after the last one a row without owner.';
+
+comment on function wallet_invariant_breaks() is 'Where withdrawals, deposits and payouts do not agree with the ledger, in one snapshot; reads only.';
+
+comment on function wallet_invariants() is 'The daily check: writes a finding for each break, of provider wallet_ledger, once; one that was resolved and is found again is opened again. Raises RK050.';
+
 comment on function watchtower_checks() is 'What the ledger knows of its own health, in one snapshot; watchtower judges it.';
+
+comment on function withdrawal_may(text,text) is 'The state machine of withdrawals. payout_failed may become paid: a provider may say so late.';
+
+comment on function withdrawal_refusal(players,jsonb,jsonb) is 'The policy of withdrawals, before funds: why a player may not ask for this one now; null when allowed.';
+
+comment on function withdrawal_row(withdrawals) is 'A withdrawal as answers show it; amounts as decimal strings of minor units.';
+
+comment on function withdrawals_guard() is 'Statement trigger: withdrawals change along their state machine only. Raises RK043.';

@@ -5,7 +5,7 @@ import { build, stop } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist');
-const shared = new Set(['runtime.ts']); // code that functions share, not a function
+const shared = new Set(['runtime.ts', 'service-job.ts']); // code that functions share, not a function
 
 const entries = (await readdir(join(root, 'functions'))).filter(
   (file) => file.endsWith('.ts') && !shared.has(file),

@@ -71,6 +71,22 @@ export interface ApiEnvironment extends BaseEnvironment, DatabaseEnvironment {
   TOKEN_CLIENT_ID: string;
 }
 
+export interface MoneyEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  TOKEN_ISSUER: string;
+  TOKEN_CLIENT_ID: string;
+}
+
+export interface AssureEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  TOKEN_ISSUER: string;
+  TOKEN_CLIENT_ID: string;
+}
+
+export type BackfillEnvironment = AssureEnvironment;
+
+export interface SweepEnvironment extends BaseEnvironment, DatabaseEnvironment {
+  CRON_SECRET_ARN: string;
+}
+
 export interface MigrateEnvironment extends BaseEnvironment, DatabaseEnvironment {
   /** JSON object: database login role → ARN of the secret that holds its password. */
   ROLE_SECRET_ARNS: string;

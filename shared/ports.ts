@@ -59,6 +59,36 @@ export interface Objects {
   link(key: string, seconds: number, filename: string): Promise<string>;
 }
 
+/** What a payment provider is asked for; the key names the order there, and its first result is final. */
+export interface PaymentOrder {
+  key: string;
+  tx_id: string;
+  tenant_id: string;
+  player_id: string;
+  /** A decimal string. */
+  amount_minor: string;
+  currency: string;
+  /** What a mock provider is asked to answer, for tests; a real one does not know it. */
+  outcome?: string | undefined;
+}
+
+export interface PaymentResult {
+  /** UNKNOWN: the provider did not say; only asking again with the same key is safe. */
+  status: 'AUTHORIZED' | 'CAPTURED' | 'PAID' | 'REVERSED' | 'FAILED' | 'UNKNOWN';
+  provider_ref?: string;
+  provider_event_id?: string;
+}
+
+/** Moves money outside: a company's real provider, and the mock one. */
+export interface PaymentProvider {
+  readonly name: string;
+  /** Never throws: what goes wrong on the way is UNKNOWN. */
+  order(
+    action: 'authorize_deposit' | 'capture_deposit' | 'payout_withdrawal' | 'refund_deposit',
+    order: PaymentOrder,
+  ): Promise<PaymentResult>;
+}
+
 /** Values that must not stand in an environment. */
 export interface Secrets {
   /** The secret's string; read again at most every few minutes, so that a rotation takes effect. */

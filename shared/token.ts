@@ -6,6 +6,7 @@ import { KernelError } from './errors.ts';
 const jwks_timeout_ms = 3_000;
 export const platform_admin_group = 'platform-admin';
 export const finance_group = 'finance';
+export const service_group = 'service';
 
 export interface Identity {
   /** Subject of the token; a UUID. */
@@ -54,6 +55,30 @@ export function requirePlatformAdmin(identity: Identity): void {
 export function requireFinance(identity: Identity): void {
   if (!identity.groups.includes(finance_group) && !isPlatformAdmin(identity))
     throw new KernelError('forbidden', 'This needs the role of finance.');
+}
+
+/**
+ * The tenant whose money the identity may work with: of the group `finance` the tenant default, of `finance:NAME` that one; a
+ * platform admin names any.
+ * @throws KernelError `forbidden` for everybody else, and for another tenant than one's own.
+ */
+export function staffTenant(identity: Identity, asked: string | undefined): string {
+  if (asked !== undefined && !/^[A-Za-z0-9_.:-]{1,64}$/.test(asked))
+    throw new KernelError('invalid_request', 'The parameter tenant_id is not the name of a tenant.');
+  if (isPlatformAdmin(identity)) return asked ?? 'default';
+  const tenants = identity.groups
+    .filter((group) => group === finance_group || group.startsWith(`${finance_group}:`))
+    .map((group) => group.slice(finance_group.length + 1) || 'default');
+  const tenant = asked === undefined ? tenants[0] : tenants.find((one) => one === asked);
+  if (tenant === undefined)
+    throw new KernelError('forbidden', 'This needs the role of finance at the tenant.');
+  return tenant;
+}
+
+/** @throws KernelError `forbidden` unless the identity is a service of ours or a platform admin. */
+export function requireService(identity: Identity): void {
+  if (!identity.groups.includes(service_group) && !isPlatformAdmin(identity))
+    throw new KernelError('forbidden', 'This needs the role of a service.');
 }
 
 async function fetchJwks(uri: string): Promise<ArrayBuffer> {

@@ -68,6 +68,9 @@ const GRANTS: Record<FunctionName, string[]> = {
     ),
     ...FAILURES,
   ],
+  assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
+  backfill: [...BASE('Backfill'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
+  sweep: [...BASE('Sweep'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
   export: [
     ...BASE('Export'),
     ...QUERY,
@@ -88,6 +91,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     's3:GetObject on Exports/*',
     'sqs:SendMessage on ExportQueue',
   ],
+  money: [...BASE('Money'), ...QUERY, secret('kernelmoneySecret')],
   migrate: [
     ...BASE('MigrationsMigrate'),
     ...QUERY,
@@ -99,6 +103,7 @@ const GRANTS: Record<FunctionName, string[]> = {
       'kerneldeliverSecret',
       'kerneljobsSecret',
       'kernelapiSecret',
+      'kernelmoneySecret',
       'MasterSecretAttachment',
     ].map(secret),
   ],
@@ -128,8 +133,8 @@ describe.each(STAGE_NAMES)('%s', (name) => {
       }
     }
     const functions = [
-      ...['Api', 'Cleanup', 'Deliver', 'Export', 'Freeze', 'Ingest'],
-      ...['MigrationsMigrate', 'Reconcile', 'Recover', 'Watchtower'],
+      ...['Api', 'Assure', 'Backfill', 'Cleanup', 'Deliver', 'Export', 'Freeze', 'Ingest'],
+      ...['MigrationsMigrate', 'Money', 'Reconcile', 'Recover', 'Sweep', 'Watchtower'],
     ];
     expect(wide.sort()).toEqual([
       // Each deployment invokes the version of `migrate` that it has just made, and no other function.

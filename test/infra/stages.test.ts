@@ -20,6 +20,7 @@ const STATEFUL = {
     'LedgerkerneldeliverSecretD09BCFA0',
     'LedgerkernelingestSecretC0D529D1',
     'LedgerkerneljobsSecretB0311314',
+    'LedgerkernelmoneySecretA63B8066',
   ],
   'AWS::SQS::Queue': [
     'DeliveryDeadLettersA8B3558F',
@@ -173,10 +174,15 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
       'ANY /api/cron/idempotency-cleanup',
       'ANY /api/cron/invoice-freeze',
       ...['', '/backfill', '/enqueue', '/run'].map((path) => `ANY /api/cron/reconcile-usage${path}`),
+      'ANY /api/cron/money-sweep',
       'ANY /api/cron/recover',
+      'ANY /api/jobs/backfill',
+      'ANY /api/jobs/backfill-wallets',
+      'ANY /api/jobs/reconcile',
       'ANY /api/cron/watchtower',
       'ANY /api/sites/{proxy+}',
       'ANY /api/sync',
+      ...['admin', 'finance', 'finance-actions', 'player'].map((part) => `ANY /api/v1/${part}/{proxy+}`),
       'GET /api/billing/{proxy+}',
       'GET /api/health',
       'GET /api/metrics',
@@ -220,6 +226,9 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
       Reconcile: 'rate(15 minutes)',
       Freeze: 'cron(0 0 1 * ? *)',
       Cleanup: 'cron(0 3 * * ? *)',
+      Sweep: 'rate(1 minute)',
+      Assure: 'cron(0 2 * * ? *)',
+      Backfill: 'rate(5 minutes)',
       Watchtower: 'rate(15 minutes)',
     });
     for (const { Target, ScheduleExpressionTimezone } of schedules) {

@@ -10,14 +10,18 @@ const dist = join(import.meta.dirname, '../../dist');
 const entries = [
   ...([
     'api',
+    'assure',
+    'backfill',
     'cleanup',
     'deliver',
     'export',
     'freeze',
     'ingest',
     'migrate',
+    'money',
     'reconcile',
     'recover',
+    'sweep',
   ] as const),
   'watchtower',
 ] as const;
@@ -146,8 +150,12 @@ describe('the environment of a function', () => {
     freeze: ['CRON_SECRET_ARN'],
     ingest: ['DELIVERY_QUEUE_URL', 'RATE_LIMIT_TABLE', 'USAGE_TABLE'],
     migrate: ['ROLE_SECRET_ARNS'],
+    money: ['TOKEN_CLIENT_ID', 'TOKEN_ISSUER'],
     reconcile: ['CRON_SECRET_ARN', 'USAGE_TABLE'],
     recover: ['CRON_SECRET_ARN'],
+    assure: ['TOKEN_CLIENT_ID', 'TOKEN_ISSUER'],
+    backfill: ['TOKEN_CLIENT_ID', 'TOKEN_ISSUER'],
+    sweep: ['CRON_SECRET_ARN'],
     watchtower: ['API_URL', 'CRON_SECRET_ARN', 'DEAD_LETTER_QUEUE_URLS', 'USAGE_TABLE'],
   };
   const ours =
@@ -196,8 +204,12 @@ describe('the database role of a function', () => {
     ['freeze', 'kernel_jobs'],
     ['cleanup', 'kernel_jobs'],
     ['watchtower', 'kernel_jobs'],
+    ['assure', 'kernel_jobs'],
+    ['backfill', 'kernel_jobs'],
+    ['sweep', 'kernel_jobs'],
     ['export', 'kernel_jobs'],
     ['api', 'kernel_api'],
+    ['money', 'kernel_money'],
     ['migrate', 'kernel_master'],
   ])('%s is %s', async (entry, role) => {
     const { records } = await execute(entry, 'select session_user::text');

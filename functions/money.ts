@@ -1,0 +1,201 @@
+// Money over HTTP: players by their own token, finance by the tenant of theirs. One route, one verb of the ledger.
+import httpRouter from '@middy/http-router';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import { dataApi } from '../shared/adapters/data-api.ts';
+import { mockPsp } from '../shared/adapters/mockpsp.ts';
+import { build_variables, database_variables, environment, type MoneyEnvironment } from '../shared/config.ts';
+import { csvLine } from '../shared/csv.ts';
+import { deposit } from '../shared/deposit.ts';
+import { type ErrorCode, errorStatus, KernelError } from '../shared/errors.ts';
+import { type MoneyAnswer, optionalKey, requireKey, type Staff } from '../shared/money-answer.ts';
+import * as player from '../shared/player.ts';
+import { pageSize } from '../shared/site-api.ts';
+import { type Identity, requirePlatformAdmin, staffTenant, tokenVerifier } from '../shared/token.ts';
+import * as withdrawal from '../shared/withdrawal.ts';
+import { type HttpAnswer, type HttpRequest, http } from './runtime.ts';
+
+const body_bytes_max = 256 * 1024;
+const page_usual = 50;
+const page_max = 200;
+const offset_max = 1_000_000;
+const export_rows_max = 10_000;
+const export_page = 500;
+const no_store = { 'cache-control': 'no-store' };
+/** What an answer of the ledger says for the ledger's own sake. */
+const internal = new Set([
+  'transfer_ids',
+  'balances',
+  'hold_id',
+  'decided_by',
+  'created_at',
+  'order',
+  'attempt_id',
+]);
+const columns = [
+  ...['tx_id', 'player_id', 'amount_minor', 'currency', 'method', 'address', 'state', 'created_at'],
+  ...['reviewed_by', 'reviewed_at', 'review_reason', 'paid_at', 'provider', 'provider_ref'],
+];
+
+const env = environment<MoneyEnvironment>(
+  ...build_variables,
+  ...database_variables,
+  'TOKEN_ISSUER',
+  'TOKEN_CLIENT_ID',
+);
+const database = dataApi(env);
+const provider = mockPsp(database);
+const verify = tokenVerifier(env.TOKEN_ISSUER, env.TOKEN_CLIENT_ID);
+
+type Method = 'GET' | 'POST' | 'PUT';
+type Door<Caller> = (request: HttpRequest, caller: Caller, id: string) => Promise<MoneyAnswer | HttpAnswer>;
+
+function route<Caller>(
+  method: Method,
+  path: string,
+  enter: (identity: Identity, request: HttpRequest) => Caller,
+  door: Door<Caller>,
+) {
+  const handler = http(env, async (request) => {
+    const caller = enter(await verify(request.headers.authorization), request);
+    const answer = await door(request, caller, request.pathParameters.id ?? '');
+    return 'status' in answer && 'body' in answer
+      ? (answer as HttpAnswer)
+      : shown(answer as MoneyAnswer, request);
+  });
+  return { method, path: `/api/v1${path}`, handler };
+}
+
+const self = (identity: Identity) => identity.subject;
+const staff = (identity: Identity, { query }: HttpRequest): Staff => ({
+  tenant: staffTenant(identity, query.tenant_id),
+  actor: identity.subject,
+});
+const platformAdmin = (identity: Identity, request: HttpRequest): Staff => {
+  requirePlatformAdmin(identity);
+  return staff(identity, request);
+};
+const own = (method: Method, path: string, door: Door<string>) => route(method, `/player${path}`, self, door);
+const finance = (method: Method, path: string, door: Door<Staff>) => route(method, path, staff, door);
+const key = ({ headers }: HttpRequest) => headers['idempotency-key'];
+const outcome = ({ headers }: HttpRequest) => headers['x-mock-outcome'];
+
+const playerRoutes = [
+  own('POST', '/register', (r, who) => player.register(database, who, json(r))),
+  own('POST', '/kyc', (_, who) => player.submitKyc(database, who)),
+  own('GET', '/wallet/balance', ({ query }, who) => player.readBalance(database, who, query.currency)),
+  own('POST', '/wallet/deposit', (r, who) =>
+    deposit(database, provider, who, requireKey(key(r)), json(r), outcome(r)),
+  ),
+  own('POST', '/wallet/withdraw', (r, who) =>
+    withdrawal.requestWithdrawal(database, who, requireKey(key(r)), json(r)),
+  ),
+  own('GET', '/wallet/transactions', ({ query }, who) =>
+    withdrawal.listOwn(database, who, number(query.page, 'page', 1, 10_000, 1), size(query)),
+  ),
+];
+
+const decide = (verb: withdrawal.FinanceVerb) => (r: HttpRequest, who: Staff, tx: string) =>
+  withdrawal.decide(database, who, verb, tx, optionalKey(key(r)), json(r));
+const pay =
+  (verb: withdrawal.FinanceVerb, keyOf: typeof optionalKey = requireKey) =>
+  (r: HttpRequest, who: Staff, tx: string) =>
+    withdrawal.pay(database, provider, who, verb, tx, keyOf(key(r)), json(r), outcome(r));
+
+const financeRoutes = [
+  finance('GET', '/finance/withdrawals', ({ query }, who) =>
+    withdrawal.list(database, who, query, size(query), number(query.offset, 'offset', 0, offset_max, 0)),
+  ),
+  finance('GET', '/finance/withdrawals/export', ({ query }, who) => exported(query, who)),
+  finance('GET', '/finance/withdrawals/{id}', (_, who, tx) => withdrawal.read(database, who, tx)),
+  finance('POST', '/finance/withdrawals/{id}/review', decide('review')),
+  finance('POST', '/finance/withdrawals/{id}/mark-paid', decide('mark_paid')),
+  finance('POST', '/finance/withdrawals/{id}/payout', pay('payout')),
+  finance('POST', '/finance/withdrawals/{id}/recheck', pay('recheck')),
+  finance('POST', '/finance/withdrawals/{id}/retry', pay('retry', optionalKey)),
+  finance('POST', '/finance-actions/withdrawals/{id}/retry', pay('retry', optionalKey)),
+  finance('GET', '/admin/players/{id}/wallet', (_, who, id) => player.readPlayer(database, who, id)),
+  finance('POST', '/admin/players/{id}/kyc', (r, who, id) => player.decideKyc(database, who, id, json(r))),
+  finance('POST', '/admin/players/{id}/verification', (r, who, id) =>
+    player.verifyPlayer(database, who, id, json(r)),
+  ),
+  finance('POST', '/admin/ledger/adjust', (r, who) =>
+    player.adjust(database, who, requireKey(key(r)), json(r)),
+  ),
+  finance('GET', '/admin/policy', (_, who) => player.readPolicy(database, who)),
+  route('PUT', '/admin/policy', platformAdmin, (r, who) => player.setPolicy(database, who, json(r))),
+  route('POST', '/admin/legacy-balances', platformAdmin, (r, who) =>
+    player.importLegacy(database, who, json(r)),
+  ),
+];
+
+const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>([
+  ...playerRoutes,
+  ...financeRoutes,
+  { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, notFound) },
+]);
+/** The router takes three parameters, which Lambda would take for a callback handler. */
+export const handler = (event: APIGatewayProxyEventV2, context: Context) =>
+  router(event, context, undefined as never);
+
+async function notFound({ method, path }: HttpRequest): Promise<never> {
+  throw new KernelError('not_found', `There is no ${method} ${path}.`);
+}
+
+/** What the ledger answered, as HTTP: a replay has the status and the body of the first answer. */
+function shown(
+  { outcome, code, sentence, replayed, ...answer }: MoneyAnswer,
+  request: HttpRequest,
+): HttpAnswer {
+  const { request_id } = request;
+  const headers = { ...no_store, ...(replayed && { 'idempotency-replayed': 'true' }) };
+  const fields = Object.fromEntries(Object.entries(answer).filter(([name]) => !internal.has(name)));
+  if (outcome === 'done') return { status: 200, headers, body: { ok: true, ...fields, request_id } };
+  const known = code !== undefined && code in errorStatus ? (code as ErrorCode) : 'internal';
+  const wait = fields.retry_after_s === undefined ? {} : { 'retry-after': String(fields.retry_after_s) };
+  const body = { ok: false, error: sentence ?? 'Refused.', code: known, ...fields, request_id };
+  return { status: errorStatus[known], headers: { ...headers, ...wait }, body };
+}
+
+/** The newest rows that the filters find; a header says where to go on when there are more than one file holds. */
+async function exported(query: HttpRequest['query'], who: Staff): Promise<HttpAnswer> {
+  let csv = csvLine(columns);
+  let cursor: string | null | undefined = query.cursor;
+  let rows = 0;
+  do {
+    const asked = { ...query, ...(cursor && { cursor }) };
+    const page = await withdrawal.list(database, who, asked, export_page, 0);
+    for (const item of page.items) csv += csvLine(columns.map((column) => item[column]));
+    rows += page.items.length;
+    cursor = page.next_cursor;
+  } while (cursor && rows < export_rows_max);
+  const type = { 'content-type': 'text/csv; charset=utf-8' };
+  const disposition = { 'content-disposition': 'attachment; filename="withdrawals.csv"' };
+  const more = cursor ? { 'x-next-cursor': cursor } : {};
+  return { status: 200, headers: { ...no_store, ...type, ...disposition, ...more }, body: csv };
+}
+
+function size({ limit }: HttpRequest['query']): number {
+  return pageSize(limit, page_usual, page_max);
+}
+
+function number(value: string | undefined, name: string, min: number, max: number, usual: number): number {
+  if (value === undefined) return usual;
+  const found = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+  if (found >= min && found <= max) return found;
+  throw new KernelError(
+    'invalid_request',
+    `The parameter ${name} must be a whole number from ${min} to ${max}.`,
+  );
+}
+
+/** An empty body is an empty object: some calls say everything by their path and key. */
+function json({ body }: HttpRequest): unknown {
+  if (Buffer.byteLength(body) > body_bytes_max)
+    throw new KernelError('payload_too_large', 'Payload too large');
+  if (body === '') return {};
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new KernelError('invalid_json', 'The body is not JSON.');
+  }
+}

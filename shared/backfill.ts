@@ -1,0 +1,119 @@
+// Backfills: what a request may ask for, and the loop that applies one event after the other until none is due.
+import { json } from './administration.ts';
+import { requireDay } from './assurance.ts';
+import { KernelError } from './errors.ts';
+import type { Database } from './ports.ts';
+
+export const events_usual = 1_000;
+const events_max = 100_000;
+
+export interface BackfillOrder {
+  type: 'webhook_replay' | 'reversal_backfill';
+  start: string;
+  end: string;
+  dry_run: boolean;
+  events: number;
+}
+
+/** A backfill as the ledger tells it; counts are decimal strings. */
+export interface Backfill {
+  id: string;
+  type: string;
+  status: 'running' | 'completed' | 'failed';
+  processedCount: string;
+  errorCount: string;
+  totalCount: string;
+  idle?: boolean;
+  held?: boolean;
+}
+
+/** @throws KernelError `invalid_json` or `invalid_request` with one sentence. */
+export function readOrder(body: string): BackfillOrder {
+  let given: Record<string, unknown>;
+  try {
+    given = JSON.parse(body) as Record<string, unknown>;
+  } catch {
+    throw new KernelError('invalid_json', 'The body is not JSON.');
+  }
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new KernelError('invalid_request', 'The body must be a JSON object.');
+  const { type = 'webhook_replay', startDate, endDate, dryRun = false, maxEvents = events_usual } = given;
+  if (type !== 'webhook_replay' && type !== 'reversal_backfill')
+    throw new KernelError('invalid_request', 'type must be webhook_replay or reversal_backfill.');
+  const start = requireDay(startDate, 'startDate');
+  const end = requireDay(endDate, 'endDate');
+  if (start > end) throw new KernelError('invalid_request', 'startDate must not be after endDate.');
+  if (typeof dryRun !== 'boolean') throw new KernelError('invalid_request', 'dryRun must be true or false.');
+  if (!Number.isInteger(maxEvents) || (maxEvents as number) < 1 || (maxEvents as number) > events_max)
+    throw new KernelError('invalid_request', `maxEvents must be a whole number from 1 to ${events_max}.`);
+  return { type, start, end, dry_run: dryRun, events: maxEvents as number };
+}
+
+function window({ type, start, end, events }: BackfillOrder) {
+  return { type, start, end, events: String(events) };
+}
+
+/** What each event would do; writes nothing. */
+export async function planBackfill(database: Database, order: BackfillOrder) {
+  return (await json(
+    database,
+    'select plan_backfill(:type, :start::date, :end::date, :events::integer)::text result',
+    window(order),
+  )) as { total: string; errors: string; plan: object[] };
+}
+
+export async function beginBackfill(database: Database, order: BackfillOrder, by: string): Promise<Backfill> {
+  return (await json(
+    database,
+    'select begin_backfill(:type, :start::date, :end::date, :events::integer, :by)::text result',
+    { ...window(order), by },
+  )) as Backfill;
+}
+
+/** Applies event after event, each in a commit of its own, until none is due or the time is over. */
+export async function workOn(
+  database: Database,
+  id: string,
+  until_ms: number,
+): Promise<{ backfill: Backfill; held: number }> {
+  let held = 0;
+  for (;;) {
+    const backfill = (await json(database, 'select backfill_step(:id)::text result', { id })) as Backfill;
+    if (backfill.held) held += 1;
+    if (backfill.idle || Date.now() >= until_ms) return { backfill, held };
+  }
+}
+
+/** The backfills that have events left to apply. */
+export async function openBackfills(database: Database): Promise<string[]> {
+  const rows = await database.query<{ id: string }>('select id from open_migrations() id');
+  return rows.map(({ id }) => id);
+}
+
+export async function listMigrations(database: Database, before: string | undefined, limit: number) {
+  const rows = await database.query<{ found: string; created: string }>(
+    `select m::text as found, m ->> 'createdAt' as created from list_migrations(:before::timestamptz, :limit::integer) m`,
+    { before: before ?? null, limit: String(limit) },
+  );
+  const next = rows.length === limit ? rows.at(-1)?.created : undefined;
+  return { migrations: rows.map(({ found }) => JSON.parse(found)), ...(next && { next_cursor: next }) };
+}
+
+export async function readMigration(
+  database: Database,
+  id: string,
+  after: string | undefined,
+  limit: number,
+) {
+  return {
+    migration: await json(
+      database,
+      'select read_migration(:id, :after::bigint, :limit::integer)::text result',
+      {
+        id,
+        after: after ?? null,
+        limit: String(limit),
+      },
+    ),
+  };
+}
