@@ -1,23 +1,37 @@
 // Entry of the operator's command: finds the command, runs it, and turns every end into one exit code and one sentence.
+import { adjustCommands } from './adjust.ts';
 import { createApi } from './api.ts';
 import { COMMON, type Command, Failure, readArguments, UsageError, usageLine } from './command.ts';
 import { demoLogCommands } from './demo-log.ts';
+import { exportCommands } from './export.ts';
+import { invoiceCommands } from './invoices.ts';
 import { jobCommands } from './job.ts';
 import { note, print, table } from './output.ts';
 import { planCommands } from './plan.ts';
 import { replayCommands } from './replay.ts';
 import { siteCommands } from './site.ts';
 import { siteKeyCommands } from './site-key.ts';
+import { sitePeopleCommands } from './site-people.ts';
+import { smokeCommands } from './smoke.ts';
 import { findTarget } from './target.ts';
 import { tokenCommands } from './token.ts';
 import { usageCommands } from './usage.ts';
+import { verifyCommands } from './verify.ts';
+import { watchtowerCommands } from './watchtower.ts';
 
 const COMMANDS: Command[] = [
   ...siteCommands,
   ...siteKeyCommands,
+  ...sitePeopleCommands,
   ...planCommands,
   ...usageCommands,
+  ...invoiceCommands,
+  ...adjustCommands,
+  ...exportCommands,
+  ...verifyCommands,
   ...jobCommands,
+  ...watchtowerCommands,
+  ...smokeCommands,
   ...tokenCommands,
   ...replayCommands,
   ...demoLogCommands,
@@ -34,7 +48,7 @@ function overview(commands: Command[]): string {
     `Every command takes ${Object.keys(COMMON)
       .map((name) => `--${name}`)
       .join(', ')}.`,
-    'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 drift found.',
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something differs (drift, a changed byte, --strict).',
   ].join('\n');
 }
 

@@ -94,7 +94,8 @@ const FUNCTION_SIZES = {
   cleanup: { memoryMb: 512, timeoutSeconds: 14 * 60 },
   watchtower: { memoryMb: 256, timeoutSeconds: 29 },
   export: { memoryMb: 512, timeoutSeconds: 15 * 60 },
-  api: { memoryMb: 512, timeoutSeconds: 15 },
+  // Proving an invoice of millions of rows hashes them all; everything else answers within moments.
+  api: { memoryMb: 512, timeoutSeconds: 29 },
   // The trigger that waits for it is itself cut off after 15 minutes and must report before that.
   migrate: { memoryMb: 512, timeoutSeconds: 14 * 60 },
 } satisfies Record<FunctionName, FunctionSize>;
