@@ -2,7 +2,11 @@
 import { readdirSync } from 'node:fs';
 
 const benches = readdirSync(import.meta.dirname)
-  .filter((file) => file.endsWith('.ts') && !['main.ts', 'measure.ts', 'load.ts'].includes(file))
+  .filter(
+    (file) =>
+      file.endsWith('.ts') &&
+      !['main.ts', 'measure.ts', 'load.ts', 'large-ledger.ts', 'measured.ts'].includes(file),
+  )
   .map((file) => file.replace('.ts', ''));
 const name = process.argv[2];
 if (name === undefined || !benches.includes(name)) {

@@ -44,29 +44,38 @@ export function parseBody(content: string): unknown {
   }
 }
 
+export type Answer = { status: number; headers: Headers; body: unknown };
+
+export function requireToken({ url, token }: Target): string {
+  if (token) return token;
+  throw new Failure(`No admin token is known for ${url}: pass --token or set KERNEL_TOKEN.`);
+}
+
+/** One request and its whole answer, whatever its status; only a request without an answer fails. */
+export async function exchange(
+  url: string,
+  method: string,
+  path: string,
+  headers: Record<string, string>,
+  body?: unknown,
+): Promise<Answer> {
+  const init: RequestInit = { method, headers: { accept: 'application/json', ...headers } };
+  if (body !== undefined) {
+    init.headers = { ...init.headers, 'content-type': 'application/json' };
+    init.body = JSON.stringify(body);
+  }
+  try {
+    const response = await fetch(`${url}${path}`, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return { status: response.status, headers: response.headers, body: parseBody(await response.text()) };
+  } catch (error) {
+    throw new Failure(noAnswer(url, error));
+  }
+}
+
 export function createApi(target: Target): Api {
   async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    if (!target.token) {
-      throw new Failure(`No admin token is known for ${target.url}: pass --token or set KERNEL_TOKEN.`);
-    }
-    const headers: Record<string, string> = {
-      authorization: `Bearer ${target.token}`,
-      accept: 'application/json',
-    };
-    if (body !== undefined) headers['content-type'] = 'application/json';
-    let status: number;
-    let content: string;
-    try {
-      const signal = AbortSignal.timeout(TIMEOUT_MS);
-      const init: RequestInit = { method, headers, signal };
-      if (body !== undefined) init.body = JSON.stringify(body);
-      const response = await fetch(`${target.url}${path}`, init);
-      status = response.status;
-      content = await response.text();
-    } catch (error) {
-      throw new Failure(noAnswer(target.url, error));
-    }
-    const parsed = parseBody(content);
+    const authorization = `Bearer ${requireToken(target)}`;
+    const { status, body: parsed } = await exchange(target.url, method, path, { authorization }, body);
     if (status < 200 || status > 299) throw new Failure(refusal(status, parsed));
     if (typeof parsed !== 'object' || parsed === null) {
       throw new Failure(`The stack at ${target.url} answered ${path} with something that is not JSON.`);

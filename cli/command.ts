@@ -55,12 +55,24 @@ export function readArguments(command: Command, argv: string[]): { args: string[
     options[name] = { type, multiple: multiple ?? false };
   }
   try {
-    const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true, strict: true });
+    const args = joinNegatives(argv);
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
     return { args: positionals, values: { ...values } };
   } catch (error) {
     const [sentence = ''] = (error as Error).message.split(/\.\s|\n/);
     throw new UsageError(`${sentence.replace(/\.$/, '')}.`);
   }
+}
+
+/** `--events -5` as `--events=-5`: node takes a minus sign for the beginning of another option. */
+function joinNegatives(argv: string[]): string[] {
+  const joined: string[] = [];
+  for (const word of argv) {
+    const before = joined.at(-1) ?? '';
+    if (/^-\d+$/.test(word) && /^--[^=]+$/.test(before)) joined[joined.length - 1] = `${before}=${word}`;
+    else joined.push(word);
+  }
+  return joined;
 }
 
 export function text(values: Values, name: string): string | undefined {
@@ -95,4 +107,18 @@ export function decimal(values: Values, name: string, fraction: boolean): string
     );
   }
   return value;
+}
+
+/** A month as the stack writes it, YYYY-MM in UTC. */
+export function month(values: Values, name = 'month'): string | undefined {
+  const value = text(values, name);
+  if (value !== undefined && !/^\d{4}-(0[1-9]|1[0-2])$/.test(value)) {
+    throw new UsageError(`Option --${name} must look like 2026-01, not "${value}".`);
+  }
+  return value;
+}
+
+export function requiredMonth(values: Values, name = 'month'): string {
+  required(values, name);
+  return month(values, name) ?? '';
 }

@@ -1,33 +1,9 @@
 // The commands that start a job now: what the schedules do, with the result of each item.
-import { createApi } from './api.ts';
-import { type Call, type Command, Failure, type Option, required, text } from './command.ts';
-import { print, printJson, shown, table } from './output.ts';
-import { findCronSecret } from './target.ts';
+import { type Command, Failure, month, required, text } from './command.ts';
+import { type JobAnswer, report, secretOption as secret, start } from './cron.ts';
+import { note } from './output.ts';
 
-const secret: Record<string, Option> = {
-  secret: {
-    type: 'string',
-    value: 'SECRET',
-    help: 'the cron secret (default: KERNEL_CRON_SECRET, then .local)',
-  },
-};
 const CALLS_MAX = 1_000;
-
-type Answer = { ok: boolean } & Record<string, unknown>;
-
-async function start({ target, values }: Call, path: string, body?: object): Promise<Answer> {
-  const { url } = target();
-  const api = createApi({ url, token: findCronSecret(values, url) });
-  return api.send<Answer>('POST', `/api/cron/${path}`, body);
-}
-
-/** Prints the plain figures of an answer; `--json` the answer as it is. */
-function report(answer: Answer, json: boolean): number {
-  const figures = Object.entries(answer).filter(([, value]) => typeof value !== 'object');
-  if (json) printJson(answer);
-  else print(table(figures.map(([name, value]) => [name, shown(String(value))])));
-  return answer.ok ? 0 : 1;
-}
 
 const recover: Command = {
   words: 'recover',
@@ -97,8 +73,8 @@ const freeze: Command = {
   positionals: 0,
   options: { ...secret, month: { type: 'string', value: 'YYYY-MM', help: 'the month in UTC' } },
   async run(call) {
-    const month = text(call.values, 'month');
-    const path = `invoice-freeze${month === undefined ? '' : `?year_month=${encodeURIComponent(month)}`}`;
+    const asked = month(call.values);
+    const path = `invoice-freeze${asked === undefined ? '' : `?year_month=${asked}`}`;
     let answer = await start(call, path);
     for (let i = 0; answer.remaining === true && answer.ok; i += 1) {
       if (i === CALLS_MAX)
@@ -114,4 +90,34 @@ const freeze: Command = {
   },
 };
 
-export const jobCommands = [recover, reconcile, backfill, freeze];
+const SUMS = ['deleted', 'archived', 'events_deleted', 'personal_data_removed'] as const;
+
+/** The next call's answer with the figures of those before added to it. */
+function added(before: JobAnswer | undefined, next: JobAnswer): JobAnswer {
+  if (!before) return next;
+  const sums = SUMS.map((name) => [name, String(BigInt(String(before[name])) + BigInt(String(next[name])))]);
+  return { ...next, ...Object.fromEntries(sums), ok: before.ok && next.ok };
+}
+
+const cleanup: Command = {
+  words: 'cleanup',
+  usage: '[--dry-run]',
+  summary: 'archive and purge what may leave the ledger, and expire events, until nothing remains',
+  positionals: 0,
+  options: { ...secret, 'dry-run': { type: 'boolean', help: 'say what would go, and change nothing' } },
+  async run(call) {
+    if (call.values['dry-run'])
+      return report(await start(call, 'idempotency-cleanup?dry_run=true'), call.json);
+    let total: JobAnswer | undefined;
+    for (let i = 0; i < CALLS_MAX; i += 1) {
+      const next = await start(call, 'idempotency-cleanup');
+      total = added(total, next);
+      // A month that cannot be purged is named, and must not be asked for for ever.
+      if (next.remaining !== true || SUMS.every((name) => String(next[name]) === '0')) break;
+      note(`cleanup: ${SUMS.map((name) => `${total?.[name]} ${name.replaceAll('_', ' ')}`).join(', ')} …`);
+    }
+    return report(total ?? { ok: false }, call.json);
+  },
+};
+
+export const jobCommands = [recover, reconcile, backfill, freeze, cleanup];

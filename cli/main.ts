@@ -1,8 +1,11 @@
 // Entry of the operator's command: finds the command, runs it, and turns every end into one exit code and one sentence.
+import { adjustCommands } from './adjust.ts';
 import { createApi } from './api.ts';
 import { COMMON, type Command, Failure, readArguments, UsageError, usageLine } from './command.ts';
 import { demoLogCommands } from './demo-log.ts';
+import { exportCommands } from './export.ts';
 import { flagCommands } from './flag.ts';
+import { invoiceCommands } from './invoices.ts';
 import { jobCommands } from './job.ts';
 import { moneyJobCommands } from './money-jobs.ts';
 import { note, print, table } from './output.ts';
@@ -10,18 +13,29 @@ import { planCommands } from './plan.ts';
 import { replayCommands } from './replay.ts';
 import { siteCommands } from './site.ts';
 import { siteKeyCommands } from './site-key.ts';
+import { sitePeopleCommands } from './site-people.ts';
+import { smokeCommands } from './smoke.ts';
 import { findTarget } from './target.ts';
 import { tokenCommands } from './token.ts';
 import { usageCommands } from './usage.ts';
+import { verifyCommands } from './verify.ts';
+import { watchtowerCommands } from './watchtower.ts';
 
 const COMMANDS: Command[] = [
   ...siteCommands,
   ...siteKeyCommands,
+  ...sitePeopleCommands,
   ...planCommands,
   ...usageCommands,
+  ...invoiceCommands,
+  ...adjustCommands,
+  ...exportCommands,
+  ...verifyCommands,
   ...flagCommands,
   ...moneyJobCommands, // before the jobs, of which one is called `backfill` alone
   ...jobCommands,
+  ...watchtowerCommands,
+  ...smokeCommands,
   ...tokenCommands,
   ...replayCommands,
   ...demoLogCommands,
@@ -38,7 +52,7 @@ function overview(commands: Command[]): string {
     `Every command takes ${Object.keys(COMMON)
       .map((name) => `--${name}`)
       .join(', ')}.`,
-    'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 drift found.',
+    'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something differs (drift, a changed byte, --strict).',
   ].join('\n');
 }
 

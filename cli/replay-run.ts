@@ -1,8 +1,8 @@
 // Drives a replay: a few connections take batches, count what the stack answered, and stop together when one cannot go on.
 import { setMaxListeners } from 'node:events';
 import { Failure } from './command.ts';
+import type { Progress } from './progress.ts';
 import { type Batch, readBatches } from './replay-batches.ts';
-import type { Progress } from './replay-progress.ts';
 import { createSender, type EventResult, type Sender } from './replay-send.ts';
 import type { ReplayState } from './replay-state.ts';
 

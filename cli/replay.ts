@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { type Call, type Command, Failure, integer, required, text, UsageError } from './command.ts';
 import { note, print, printJson, table } from './output.ts';
-import { createProgress } from './replay-progress.ts';
+import { createProgress } from './progress.ts';
 import { emptyResult, type ReplayOptions, type ReplayResult, replay } from './replay-run.ts';
 import { defaultStateFile, ReplayState } from './replay-state.ts';
 import { findSite } from './site.ts';
@@ -84,7 +84,7 @@ async function run(call: Call): Promise<number> {
   const state = new ReplayState(file, options.log, options.site);
   beginning(call, options, state);
   const result = emptyResult(options.site, options.fromLine);
-  const progress = createProgress(logSize(options.log), call.json);
+  const progress = createProgress(logSize(options.log), call.json, { job: 'replay', unit: 'events sent' });
   const halt = new AbortController();
   const started = performance.now();
   let interrupted = 0;

@@ -1,14 +1,14 @@
 // The command that shows a site's month from its three sources and exits 3 when they do not say the same.
-import { type Command, text, UsageError } from './command.ts';
+import { type Command, month } from './command.ts';
 import { note, print, printJson, shown, table } from './output.ts';
 import { sitePath } from './site.ts';
 
-type Usage = {
+export type Usage = {
   site_id: string;
   public_id: string;
   year_month: string;
   ledger: { billable: string; overage: string; rejected: string; rows: string };
-  usage_row: { event_count: string; overage_count: string } | null;
+  usage_row: { event_count: string; overage_count: string; last_synced_at?: string } | null;
   counter: { used: string; as_of: string } | null;
   events: { delivered: string };
   outbox: { waiting: string };
@@ -59,12 +59,9 @@ const usage: Command = {
   positionals: 1,
   options: { month: { type: 'string', value: 'YYYY-MM', help: 'the month in UTC (default: this month)' } },
   async run({ args, values, json, api }) {
-    const month = text(values, 'month');
-    if (month !== undefined && !/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) {
-      throw new UsageError(`Option --month must look like 2026-01, not "${month}".`);
-    }
+    const asked = month(values);
     const answer = await api().get<Usage>(
-      `${sitePath(args[0] ?? '')}/usage${month === undefined ? '' : `?month=${month}`}`,
+      `${sitePath(args[0] ?? '')}/usage${asked === undefined ? '' : `?month=${asked}`}`,
     );
     if (json) printJson(answer);
     else print(report(answer));

@@ -102,7 +102,8 @@ const FUNCTION_SIZES = {
   backfill: { memoryMb: 256, timeoutSeconds: 5 * 60 },
   sweep: { memoryMb: 256, timeoutSeconds: 29 },
   export: { memoryMb: 512, timeoutSeconds: 15 * 60 },
-  api: { memoryMb: 512, timeoutSeconds: 15 },
+  // Proving an invoice of millions of rows hashes them all; everything else answers within moments.
+  api: { memoryMb: 512, timeoutSeconds: 29 },
   // A payout is three calls of the ledger and one of the provider.
   money: { memoryMb: 512, timeoutSeconds: 29 },
   // The trigger that waits for it is itself cut off after 15 minutes and must report before that.

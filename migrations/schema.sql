@@ -1707,12 +1707,15 @@ AS $function$
 declare
   created uuid;
 begin
-  insert into sites (public_id, name, origins, synthetic)
-  select 'canary-' || encode(substr(sha256(convert_to(gen_random_uuid()::text, 'UTF8')), 1, 8), 'hex'), 'Canary (synthetic, never billed)', array['https://canary.invalid'], true
-   where pg_try_advisory_xact_lock(hashtextextended('canary', 0)) and not exists (select from sites s where s.synthetic)
-  returning id into created;
-  if created is not null then
-    insert into site_plans (site_id, plan_tier, monthly_limit, billing_policy) values (created, 'canary', 0, 'by_kind');
+  if not exists (select from sites s where s.synthetic) then
+    perform pg_advisory_xact_lock(hashtextextended('canary', 0)); -- the second of two first callers waits for the site, it does not go without
+    insert into sites (public_id, name, origins, synthetic)
+    select 'canary-' || encode(substr(sha256(convert_to(gen_random_uuid()::text, 'UTF8')), 1, 8), 'hex'), 'Canary (synthetic, never billed)', array['https://canary.invalid'], true
+     where not exists (select from sites s where s.synthetic)
+    returning id into created;
+    if created is not null then
+      insert into site_plans (site_id, plan_tier, monthly_limit, billing_policy) values (created, 'canary', 0, 'by_kind');
+    end if;
   end if;
   return (select s.public_id from sites s where s.synthetic order by s.created_at limit 1);
 end $function$
@@ -1884,6 +1887,8 @@ AS $function$
 declare
   e dispute_exports;
 begin
+  update dispute_exports x set status = 'DEAD', last_error = 'Its builders did not come back.', lease_until = null, updated_at = clock_timestamp()
+   where x.id = p_id and x.status = 'BUILDING' and x.lease_until < clock_timestamp() and x.attempt_count >= 3;
   update dispute_exports x
      set status = 'BUILDING', attempt_count = x.attempt_count + 1, rows_done = 0, lease_until = clock_timestamp() + make_interval(secs => p_lease_s), updated_at = clock_timestamp()
    where x.id = p_id and (x.status in ('QUEUED', 'FAILED') or (x.status = 'BUILDING' and x.lease_until < clock_timestamp()))
@@ -2177,6 +2182,12 @@ declare
   erased   bigint;
   waiting  bigint;
 begin
+  -- The outbox first: a row that a delivery moves meanwhile is waited for here, and found among the events below.
+  update ingest_fallback_buffer o set payload = '{"erased": true}', client_ip = null, user_agent = null, request_id = null
+   where o.site_id = p_site and o.payload <> '{"erased": true}' and (only_id is null or o.id = only_id)
+     and (p_selector ->> 'sid' is null or o.payload ->> 'sid' = p_selector ->> 'sid')
+     and (p_selector ->> 'fp' is null or o.payload #>> '{meta,fp}' = p_selector ->> 'fp');
+  get diagnostics waiting = row_count;
   update events e set payload = '{"erased": true}', client_ip = null, user_agent = null, request_id = null
    where e.id = any (array(
      select x.id from events x
@@ -2185,11 +2196,6 @@ begin
         and (p_selector ->> 'fp' is null or x.payload #>> '{meta,fp}' = p_selector ->> 'fp')
       order by x.id limit most));
   get diagnostics erased = row_count;
-  update ingest_fallback_buffer o set payload = '{"erased": true}', client_ip = null, user_agent = null, request_id = null
-   where o.site_id = p_site and o.payload <> '{"erased": true}' and (only_id is null or o.id = only_id)
-     and (p_selector ->> 'sid' is null or o.payload ->> 'sid' = p_selector ->> 'sid')
-     and (p_selector ->> 'fp' is null or o.payload #>> '{meta,fp}' = p_selector ->> 'fp');
-  get diagnostics waiting = row_count;
   perform audit(p_actor, 'payload_erase', 'events', encode(sha256(convert_to(p_selector::text, 'UTF8')), 'hex'), p_site,
                 jsonb_build_object('erased', (erased + waiting)::text));
   return jsonb_build_object('erased', (erased + waiting)::text, 'done', erased < most);
@@ -2274,7 +2280,7 @@ CREATE OR REPLACE FUNCTION public.expire_personal_data(p_days integer, p_limit i
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
-  upto     bigint;
+  due      bigint[];
   affected bigint;
   mark     bigint;
   cutoff   timestamptz := clock_timestamp() - make_interval(days => greatest(p_days, 1));
@@ -2283,12 +2289,15 @@ begin
   if p_dry_run then
     return (select count(*) from events e where e.id > mark and e.received_at < cutoff and (e.client_ip is not null or e.user_agent is not null));
   end if;
-  select max(x.id) into upto from (select e.id from events e where e.id > mark and e.received_at < cutoff order by e.id limit least(greatest(p_limit, 1), 10000)) x;
-  if upto is null then return 0; end if;
-  update events e set client_ip = null, user_agent = null
-   where e.id > mark and e.id <= upto and e.received_at < cutoff;
+  due := array(select e.id from events e
+                where e.id > mark and e.received_at < cutoff and (e.client_ip is not null or e.user_agent is not null)
+                order by e.id limit least(greatest(p_limit, 1), 10000));
+  if cardinality(due) = 0 then return 0; end if;
+  update events e set client_ip = null, user_agent = null where e.id = any (due);
   get diagnostics affected = row_count;
-  update retention_marks set last_id = upto, updated_at = clock_timestamp() where kind = 'personal_data';
+  update retention_marks -- an id does not follow the clock: the mark stops before the first event that is still young
+     set last_id = coalesce((select min(e.id) - 1 from events e where e.id > mark and e.id <= due[cardinality(due)] and e.received_at >= cutoff), due[cardinality(due)]),
+         updated_at = clock_timestamp() where kind = 'personal_data';
   return affected;
 end $function$
 ;
@@ -4121,7 +4130,9 @@ AS $function$
 declare
   e dispute_exports;
 begin
-  select * into e from dispute_exports x where x.id = p_id and x.site_id = p_site and x.year_month = p_month;
+  select * into e from dispute_exports x
+   where x.id = p_id and x.site_id = p_site and x.year_month = p_month
+     and not (x.status = 'READY' and x.updated_at < clock_timestamp() - interval '6 days'); -- its object goes after seven
   if not found then raise exception 'The site has no such export.' using errcode = 'RK017'; end if;
   return export_row(e);
 end $function$
@@ -4459,11 +4470,15 @@ CREATE OR REPLACE FUNCTION public.record_archive(p_site uuid, p_month text, p_wi
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
-  seal invoice_seals;
+  seal    invoice_seals;
+  claimed jsonb := jsonb_build_array(p_archive -> 'row_count', p_archive -> 'billable', p_archive -> 'overage', p_archive -> 'ledger_hash');
+  sealed  jsonb;
 begin
   perform require_purgeable(p_site, p_month, p_window_days);
   select * into strict seal from invoice_seals s where s.site_id = p_site and s.year_month = p_month;
-  if seal.row_count <> (p_archive ->> 'row_count')::bigint or seal.ledger_hash <> p_archive ->> 'ledger_hash' then
+  select jsonb_build_array(seal.row_count::text, coalesce(sum((d ->> 'billable')::bigint), 0)::text, coalesce(sum((d ->> 'overage')::bigint), 0)::text, seal.ledger_hash)
+    into sealed from jsonb_array_elements(seal.days) d;
+  if claimed <> sealed then
     raise exception 'The archive of % does not match its seal.', p_month using errcode = 'RK016';
   end if;
   insert into ledger_archives (site_id, year_month, object_key, row_count, billable, overage, max_id, ledger_hash, content_sha256, object_sha256, bytes)
@@ -5322,7 +5337,8 @@ CREATE OR REPLACE FUNCTION public.site_plan(p_site uuid)
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
   select jsonb_build_object('plan_tier', coalesce(p.plan_tier, 'default'), 'monthly_limit', coalesce(p.monthly_limit, d.monthly_limit)::text,
-    'soft_limit_enabled', coalesce(p.soft_limit_enabled, d.soft_limit_enabled), 'hard_cap_multiplier', coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier)::text,
+    'soft_limit_enabled', coalesce(p.soft_limit_enabled, d.soft_limit_enabled),
+    'hard_cap_multiplier', trim_scale(coalesce(p.hard_cap_multiplier, d.hard_cap_multiplier))::text,
     'billing_policy', coalesce(p.billing_policy, 'all'), 'billing_enforcement', s.billing_enforcement,
     'unblock', case when p.unblock_until > clock_timestamp()
                     then jsonb_build_object('monthly_limit', greatest(p.monthly_limit, p.unblock_limit)::text, 'until', utc_text(p.unblock_until)) end)
@@ -5337,7 +5353,7 @@ CREATE OR REPLACE FUNCTION public.site_quota(p_site uuid)
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
   select jsonb_build_object('site_id', p_site, 'year_month', m.month, 'used', q.used::text, 'limit', q.quota::text, 'cap', q.cap::text,
-    'remaining', greatest(q.quota - q.used, 0)::text, 'remaining_to_cap', greatest(q.cap - q.used, 0)::text,
+    'remaining', greatest(q.quota - q.used, 0)::text, 'remaining_to_cap', case when q.cap is not null then greatest(q.cap - q.used, 0)::text end,
     'state', case when q.used < q.quota then 'within' when q.cap is null or q.used < q.cap then 'overage' else 'exhausted' end,
     'enforced', q.enforced, 'resets_at', utc_text(month_start(m.month) + interval '1 month'), 'as_of', utc_text(clock_timestamp()))
     from (select utc_year_month(clock_timestamp()) as month) m,
@@ -5401,7 +5417,7 @@ begin
     'events', jsonb_build_object('delivered', (select count(*)::text from events e where e.site_id = site
       and e.received_at >= month_start(month) and e.received_at < month_start(month) + interval '1 month')),
     'outbox', jsonb_build_object('waiting', (select count(*)::text from ingest_fallback_buffer o where o.site_id = site)),
-    'limit', site_row(site) #>> '{plan,monthly_limit}')
+    'limit', (select p.quota::text from plan_in_force(site, clock_timestamp()) p)) -- an unblock that runs included, as the decision reads it
     from sites s where s.id = site);
 end $function$
 ;
@@ -5635,11 +5651,13 @@ begin
   if p_until is not null and (p_until <= clock_timestamp() or p_until > clock_timestamp() + interval '31 days') then
     raise exception 'An unblock ends in the future and within 31 days.' using errcode = 'RK015';
   end if;
-  insert into site_plans (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier)
-  select site, 'default', d.monthly_limit, d.soft_limit_enabled, d.hard_cap_multiplier from default_plan() d on conflict (site_id) do nothing;
+  if p_until is not null then
+    insert into site_plans (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier)
+    select site, 'default', d.monthly_limit, d.soft_limit_enabled, d.hard_cap_multiplier from default_plan() d on conflict (site_id) do nothing;
+  end if;
   update site_plans set unblock_limit = case when p_until is not null then p_limit end, unblock_until = p_until where site_id = site;
   perform audit(p_actor, case when p_until is null then 'plan_unblock_end' else 'plan_unblock' end, 'plan', site::text, site,
-                jsonb_build_object('limit', p_limit::text, 'until', utc_text(p_until), 'reason', p_reason));
+                jsonb_build_object('limit', case when p_until is not null then p_limit::text end, 'until', utc_text(p_until), 'reason', p_reason));
   return site_plan(site);
 end $function$
 ;
@@ -5705,9 +5723,10 @@ begin
     'seal', case when seal.site_id is not null then jsonb_build_object('sealed_at', utc_text(seal.sealed_at), 'row_count', seal.row_count::text, 'ledger_hash', seal.ledger_hash) end,
     'archive', case when archive.site_id is not null then jsonb_build_object('archived_at', utc_text(archive.archived_at), 'object_key', archive.object_key,
                       'content_sha256', archive.content_sha256, 'object_sha256', archive.object_sha256, 'purged', purged) end,
-    'hash_ok', i.hash_version = 1 and i.snapshot_hash = invoice_hash(p_site, p_month, i.event_count, i.overage_count, i.commit_sha),
+    'hash_ok', coalesce(i.hash_version = 1 and i.snapshot_hash = invoice_hash(p_site, p_month, i.event_count, i.overage_count, i.commit_sha), false), -- null where either was removed
     'ledger_ok', events = i.event_count and overage = i.overage_count,
-    'seal_ok', seal.site_id is not null and seal.ledger_hash = hash and seal.ledger_hash = seal_hash(seal.days),
+    'seal_ok', seal.site_id is not null and seal.ledger_hash = hash and seal.ledger_hash = seal_hash(seal.days)
+               and seal.row_count = (select coalesce(sum((d ->> 'rows')::bigint), 0) from jsonb_array_elements(seal.days) d),
     'changed_days', case when seal.site_id is not null and not purged then (
         select coalesce(jsonb_agg(coalesce(n.d ->> 'day', o.d ->> 'day') order by coalesce(n.d ->> 'day', o.d ->> 'day')), '[]')
           from jsonb_array_elements(days) n (d) full join jsonb_array_elements(seal.days) o (d) on n.d ->> 'day' = o.d ->> 'day'
@@ -7195,7 +7214,7 @@ comment on function check_money() is 'Every invariant of the books with the numb
 
 comment on function claim_billing_reconciliation_jobs(integer,integer) is 'Takes due jobs, and jobs whose holder let the lease pass; two callers never get the same one.';
 
-comment on function claim_dispute_export(bigint,integer) is 'Takes an export to build it, also from a holder whose lease has passed; null when there is nothing to do.';
+comment on function claim_dispute_export(bigint,integer) is 'Takes an export to build it, also from a holder whose lease has passed; after 3 such holders it is DEAD, as after 3 failures. Null when there is nothing to do.';
 
 comment on function create_api_key(text,text,text,boolean,text) is 'Adds a live key by its hash; of two live ones p_rotate revokes the oldest. Audited. Raises RK003, RK004 (two live keys).';
 
@@ -7239,7 +7258,7 @@ comment on function expire_events(integer,integer,boolean) is 'Deletes at most 1
 
 comment on function expire_holds(integer) is 'Releases holds whose instant has passed, and says how many; repeatable, and two callers never get the same one. One that cannot be released does not hold back the others.';
 
-comment on function expire_personal_data(integer,integer,boolean) is 'Removes address and user agent from at most 10,000 events older than p_days and returns how many; a dry run counts all and writes nothing.';
+comment on function expire_personal_data(integer,integer,boolean) is 'Removes address and user agent from at most 10,000 events older than p_days and returns how many had any; a dry run counts all and writes nothing.';
 
 comment on function expire_promo(integer) is 'Takes what remains of expired lots back, and says how many lots; repeatable.';
 
@@ -7413,7 +7432,7 @@ comment on function psp_events_guard() is 'Statement trigger: only an undecided 
 
 comment on function purge_ledger(uuid,text,integer,integer,boolean) is 'Deletes at most 10,000 rows of an archived month and returns how many; 0 ends it and is audited as ledger_purge. A dry run counts all and writes nothing. Raises RK016 (not frozen, window open, not archived).';
 
-comment on function read_dispute_export(uuid,text,bigint) is 'One export of the site''s month. Raises RK017.';
+comment on function read_dispute_export(uuid,text,bigint) is 'One export of the site''s month, while its object is there. Raises RK017.';
 
 comment on function read_invoice_proof(uuid,boolean,text,text) is 'verify_invoice for a user who holds billing:view. Raises RK014, RK013.';
 
@@ -7445,7 +7464,7 @@ comment on function reconciliation_runs_guard() is 'Statement trigger: a run tha
 
 comment on function reconciliation_summary() is 'What watchtower asks of reconciliation: drifting sites of the last hour, failed, dead and stuck jobs.';
 
-comment on function record_archive(uuid,text,integer,jsonb) is 'Notes that the month lies in the archive; only when its counts and hash are those of the seal. Audited as ledger_archive. Raises RK016.';
+comment on function record_archive(uuid,text,integer,jsonb) is 'Notes that the month lies in the archive; only when all its counts and its hash are those of the seal. Audited as ledger_archive. Raises RK016.';
 
 comment on function record_dispute_export(uuid,uuid,text,bigint,text,text) is 'Audits a download as dispute_export; called before the bytes leave.';
 
@@ -7537,7 +7556,7 @@ comment on function site_for_ingest(text,text) is 'What ingest caches of an acti
 
 comment on function site_plan(uuid) is 'A site''s plan, with the unblock while one runs.';
 
-comment on function site_quota(uuid) is 'What the quota decision would read now: used, limit, the hard cap (null when quotas are not enforced), and whether the site is within, in overage or exhausted.';
+comment on function site_quota(uuid) is 'What the quota decision would read now: used, limit, the hard cap and what remains to it (both null when quotas are not enforced), and whether the site is within, in overage or exhausted.';
 
 comment on function site_role(uuid) is 'The role of the signed-in user at a site: a platform admin is admin everywhere, then owner, then membership; null without access.';
 

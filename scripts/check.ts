@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 const steps: [name: string, command: string, ...args: string[]][] = [
   ['types', 'tsc', '--noEmit'],
   ['lint and format', 'biome', 'check', '.'],
-  ['bundles', process.execPath, 'scripts/build.ts'],
   ['fresh schema dump', process.execPath, 'scripts/dump-schema.ts', '--check'],
+  ['fresh openapi.json', process.execPath, 'scripts/openapi.ts', '--check'],
+  ['bundles', process.execPath, 'scripts/build.ts'], // last of these: the openapi.json is in one of them
   ['tests, import rule, synthesis of all stages, cdk-nag', 'vitest', 'run'],
 ];
 

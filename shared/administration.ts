@@ -27,7 +27,7 @@ const rate = 'must be a whole number from 1 to 1000000';
 const origin = 'must be an origin such as https://example.com';
 const publicId = 'must be 1 to 64 letters, digits, hyphens and underscores';
 const yesOrNo = z.boolean('must be true or false').optional();
-const plan = z.strictObject(
+export const plan = z.strictObject(
   {
     monthly_limit: count,
     soft_limit_enabled: yesOrNo,
@@ -37,7 +37,7 @@ const plan = z.strictObject(
   },
   'must be a JSON object',
 );
-const newSite = z.strictObject(
+export const newSite = z.strictObject(
   {
     name: text(200),
     origins: z

@@ -32,6 +32,7 @@ export const errorStatus = {
   key_not_found: 404,
   payload_too_large: 413,
   rate_limited: 429,
+  rejected_quota: 429,
   month_frozen: 409,
   month_open: 409,
   month_not_frozen: 409,

@@ -77,7 +77,7 @@ function siteOf(json: JsonObject): string {
 }
 
 const text = z.nullish(z.union([z.string(), z.number(), z.boolean()]));
-const fields = z.looseObject({
+export const fields = z.looseObject({
   url: text,
   u: text,
   sid: text,

@@ -26,7 +26,7 @@ export const outcome_names = [
   'degraded',
 ] as const;
 
-const help: Record<string, string> = {
+export const help: Record<string, string> = {
   billing_ingest_allowed_total: 'Billable events admitted, overage included; from the usage rows.',
   billing_ingest_overage_total: 'Billable events admitted beyond the limit; from the usage rows.',
   billing_ingest_duplicate_total: 'Events answered as duplicates.',

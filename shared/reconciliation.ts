@@ -47,7 +47,7 @@ export interface Range {
 }
 
 const month = z.string().regex(/^20\d{2}-(0[1-9]|1[0-2])$/, 'must be a month YYYY-MM');
-const range = z.strictObject({
+export const range = z.strictObject({
   from: month,
   to: month,
   site_id: z.uuid('must be a UUID').optional(),

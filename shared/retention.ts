@@ -1,5 +1,5 @@
 // Retention: a month is archived, read back and compared with its seal before its rows leave the ledger; events go earlier.
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { KernelError } from './errors.ts';
@@ -113,7 +113,8 @@ async function archiveMonth(
     },
   );
   const state = JSON.parse(row?.state ?? '{}') as MonthState;
-  const object_key = `ledger/${site}/${month}.csv.gz`;
+  // a key of its own: a second run that finds the rows leaving must not write over the archive that stands for them
+  const object_key = `ledger/${site}/${month}/${randomUUID()}.csv.gz`;
   const content = createHash('sha256');
   const object = createHash('sha256');
   const days: Day[] = [];

@@ -26,6 +26,7 @@ export function tokenVerifier(issuer: string, clientId: string): TokenVerifier {
       customJwtCheck: ({ payload }) => {
         if (payload.client_id !== clientId || payload.token_use !== 'access')
           throw new Error('not an access token of this client');
+        if (payload.exp === undefined) throw new Error('a token that never ends'); // the library would take it
       },
     },
     { jwksCache: new SimpleJwksCache({ fetcher: { fetch: fetchJwks } }) },

@@ -37,13 +37,13 @@ export function openCluster(directory: string): Cluster {
 
 /** Removes the data, wherever they are; the server must have ended or be about to. */
 export function removeCluster(directory: string): void {
-  const home = homeOf(resolve(directory), process.getuid?.() === 0);
+  const home = homeOf(resolve(directory));
   for (const folder of [home, directory])
     rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 }
 
 /** Postgres refuses to run as root, and the user that stands in must be able to walk to the files. */
-function homeOf(directory: string, root: boolean): string {
+export function homeOf(directory: string, root = process.getuid?.() === 0): string {
   const existed = existsSync(directory);
   mkdirSync(directory, { recursive: true, mode: 0o755 });
   if (!root) return directory;

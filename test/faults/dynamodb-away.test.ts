@@ -39,7 +39,7 @@ test.each(away)(
     expect(refused.headers.get('x-opsmantik-quota-exceeded')).toBeNull();
     const { calls } = await rig.heal();
 
-    expect(calls[`${functionOf(rig, 'ingest')} dynamodb UpdateItem`]).toBe(2 * share + 1); // each once, never again
+    expect(calls[`${functionOf(rig, 'ingest')} dynamodb UpdateItem`]).toBe(2 * share + 2); // each once, never again; the refused one is counted too
     await rig.stack.delivered();
     expect(await rig.stack.counts(site.id)).toEqual({
       billable: share,

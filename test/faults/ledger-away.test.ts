@@ -60,8 +60,8 @@ test.each(steps)('$error at $statement: $attempts attempts, the gate closes', as
 test('a ledger slower than the limit: two attempts, the gate closes, and what it commits late is committed once', async () => {
   const site = await newSite(rig, 5);
   const other = await newSite(rig, 5);
-  await retry(rig, bodyOf(site, ['first'])); // both sites are known now, so that only the ledger is slow
-  await retry(rig, bodyOf(other, ['first']));
+  // Both sites are known now, by two warm instances, so that only the ledger is slow.
+  await Promise.all([retry(rig, bodyOf(site, ['first'])), retry(rig, bodyOf(other, ['first']))]);
   const slow = (point: 'before' | 'after', nth: number, times: number): Rule => ({
     ...ruleOf('ingest', point, times),
     nth,

@@ -7,6 +7,7 @@ import { createDatabase, startPostgres } from '../../local/postgres/postgres.ts'
 import { synth } from '../../scripts/synth.ts';
 import { migrate } from '../../shared/migration.ts';
 import { mountDataApi } from './data-api.ts';
+import { type MigratedStack, migrateStack } from './migrated-stack.ts';
 
 const masterPassword = 'master-of-the-test-cluster';
 export const templateName = 'kernel_template';
@@ -17,6 +18,7 @@ declare module 'vitest' {
     masterPassword: string;
     /** The cloud assembly of stage dev, which every embedded stack of the run reads. */
     assembly: string;
+    migratedStack: MigratedStack;
   }
 }
 
@@ -33,10 +35,12 @@ export default async function setup(project: TestProject) {
   project.provide('masterPassword', masterPassword);
   await synthesized;
   project.provide('assembly', assembly);
+  const migrated = await migrateStack(join(directory, 'stack'), assembly);
+  project.provide('migratedStack', migrated);
   return async () => {
     await postgres.stop();
     await rm(directory, { recursive: true, force: true });
-    if (postgres.home !== directory) await rm(postgres.home, { recursive: true, force: true });
+    for (const home of [postgres.home, migrated.home]) await rm(home, { recursive: true, force: true });
   };
 }
 

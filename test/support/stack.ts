@@ -6,6 +6,7 @@ import pg from 'pg';
 import { inject } from 'vitest';
 import { demoUsers } from '../../local/issuer.ts';
 import { type LocalOptions, type LocalStack, startLocal } from '../../local/start.ts';
+import { copyMigratedStack } from './migrated-stack.ts';
 
 export interface TestStack extends LocalStack {
   directory: string;
@@ -43,6 +44,7 @@ export interface Answer extends JsonAnswer {
 
 export async function openStack(options: Partial<LocalOptions> = {}): Promise<TestStack> {
   const directory = options.directory ?? (await mkdtemp(join(tmpdir(), 'kernel-stack-')));
+  if (options.directory === undefined) copyMigratedStack(inject('migratedStack'), directory);
   const logs: Record<string, unknown>[] = [];
   const stack = await startLocal({
     directory,
