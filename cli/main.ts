@@ -2,6 +2,7 @@
 import { adjustCommands } from './adjust.ts';
 import { createApi } from './api.ts';
 import { COMMON, type Command, Failure, readArguments, UsageError, usageLine } from './command.ts';
+import { cutoverCommands } from './cutover.ts';
 import { demoLogCommands } from './demo-log.ts';
 import { exportCommands } from './export.ts';
 import { flagCommands } from './flag.ts';
@@ -32,6 +33,7 @@ const COMMANDS: Command[] = [
   ...exportCommands,
   ...verifyCommands,
   ...flagCommands,
+  ...cutoverCommands,
   ...moneyJobCommands, // before the jobs, of which one is called `backfill` alone
   ...jobCommands,
   ...watchtowerCommands,
