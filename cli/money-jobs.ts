@@ -179,16 +179,21 @@ const doctor: Command = {
     const answer = await api().get<{
       healthy: boolean;
       broken: number;
-      invariants: { invariant: string; violations: string }[];
+      unexamined: number;
+      invariants: { invariant: string; violations: string | null }[];
     }>('/api/admin/doctor');
     const rows = answer.invariants.map(({ invariant, violations }) => [
       invariant,
-      violations === '0' ? 'holds' : `broken ${violations} times`,
+      violations === null
+        ? 'not examined in time'
+        : violations === '0'
+          ? 'holds'
+          : `broken ${violations} times`,
     ]);
     if (json) printJson(answer);
     else print(table(rows, ['INVARIANT', '']));
     if (answer.healthy) return 0;
-    note(`${answer.broken} invariants of money are broken.`);
+    note(`${answer.broken} invariants of money are broken, ${answer.unexamined} were not examined in time.`);
     return EXIT_DRIFT;
   },
 };

@@ -30,6 +30,7 @@ const internal = new Set([
   'created_at',
   'order',
   'attempt_id',
+  'movement',
 ]);
 const columns = [
   ...['tx_id', 'player_id', 'amount_minor', 'currency', 'method', 'address', 'state', 'created_at'],
@@ -128,11 +129,13 @@ const financeRoutes = [
   ),
 ];
 
-const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>([
+/** Exported for the test that holds them against docs/openapi.json. */
+export const routes = [
   ...playerRoutes,
   ...financeRoutes,
   { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, notFound) },
-]);
+];
+const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>(routes);
 /** The router takes three parameters, which Lambda would take for a callback handler. */
 export const handler = (event: APIGatewayProxyEventV2, context: Context) =>
   router(event, context, undefined as never);

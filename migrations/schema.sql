@@ -923,6 +923,8 @@ CREATE INDEX billing_reconciliation_due ON public.billing_reconciliation_jobs US
 
 CREATE INDEX billing_reconciliation_recent ON public.billing_reconciliation_jobs USING btree (status, updated_at);
 
+CREATE INDEX data_migration_items_dead ON public.data_migration_items USING btree (migration_id) WHERE (status = 'dead'::text);
+
 CREATE INDEX data_migration_items_due ON public.data_migration_items USING btree (migration_id, next_attempt_at, nth) WHERE (status = ANY (ARRAY['pending'::text, 'failed'::text]));
 
 CREATE INDEX data_migrations_recent ON public.data_migrations USING btree (created_at DESC, id);
@@ -981,6 +983,8 @@ CREATE INDEX psp_events_by_time ON public.psp_events USING btree (provider, occu
 
 CREATE INDEX reconciliation_findings_by_tenant ON public.reconciliation_findings USING btree (tenant_id, created_at DESC, id DESC);
 
+CREATE INDEX reconciliation_findings_open ON public.reconciliation_findings USING btree (severity) WHERE ((status)::text = 'OPEN'::text);
+
 CREATE INDEX reconciliation_reports_chain ON public.reconciliation_reports USING btree (account_id, report_date, run_no);
 
 CREATE UNIQUE INDEX reconciliation_reports_once ON public.reconciliation_reports USING btree (report_date, account_id, run_no) NULLS NOT DISTINCT;
@@ -1000,6 +1004,8 @@ CREATE INDEX sites_by_owner ON public.sites USING btree (user_id);
 CREATE INDEX transfers_by_original ON public.transfers USING btree (reverses) WHERE (reverses IS NOT NULL);
 
 CREATE UNIQUE INDEX transfers_once_an_event ON public.transfers USING btree (tenant_id, provider, provider_event_id) WHERE (provider_event_id IS NOT NULL);
+
+CREATE INDEX withdrawals_at_the_provider ON public.withdrawals USING btree (updated_at) WHERE (state = 'payout_pending'::text);
 
 CREATE INDEX withdrawals_by_player ON public.withdrawals USING btree (player_id, created_at DESC, id DESC);
 
@@ -1673,18 +1679,25 @@ CREATE OR REPLACE FUNCTION public.billing_reason_of(p_policy text, p_category te
 RETURN (CASE WHEN (p_policy = 'all'::text) THEN 'default_billable'::text WHEN (p_category = 'conversion'::text) THEN 'conversion'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'view'::text)) THEN 'interaction_view'::text WHEN ((p_category = 'interaction'::text) AND (p_action = 'scroll_depth'::text)) THEN 'scroll_depth'::text WHEN (p_category = 'system'::text) THEN 'system'::text ELSE 'default_billable'::text END)::billing_reason
 ;
 
+CREATE OR REPLACE FUNCTION public.break_repaired(p_account uuid, p_version bigint, p_balance bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select exists (select from account_repairs r where r.account_id = p_account
+    and (r.version_after = p_version - 1 and r.balance_after = p_balance
+      or r.version_after >= p_version and exists (select from reconciliation_reports p where p.id = r.report_id and p.body -> 'drift' ? 'chain')))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.broken_reports()
  RETURNS TABLE(report_id uuid, reason text)
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
-  select r.id, case when r.checksum <> encode(sha256(convert_to(canonical_json(r.body), 'UTF8')), 'hex') then 'checksum'
-                    when r.body ->> 'previous_checksum' is distinct from r.previous then 'chain' else 'columns' end
-    from (select r.*, lag(r.checksum) over (partition by r.account_id order by r.created_at, r.report_date, r.run_no) previous from reconciliation_reports r) r
-   where r.checksum <> encode(sha256(convert_to(canonical_json(r.body), 'UTF8')), 'hex') or r.body ->> 'previous_checksum' is distinct from r.previous
-      or (r.body ->> 'report_id', r.body ->> 'run_id', r.body ->> 'account_id', r.body ->> 'date', r.body ->> 'run_no')
-         is distinct from (r.id::text, r.run_id::text, r.account_id::text, r.report_date::text, r.run_no::text)
+  select * from examine_reports('infinity')
 $function$
 ;
 
@@ -1819,44 +1832,7 @@ CREATE OR REPLACE FUNCTION public.check_money()
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
-  with sums as materialized ( -- one statement, so one snapshot: a movement at work is seen whole or not at all
-    select e.account_id, sum(e.amount) total, coalesce(sum(e.amount) filter (where e.transfer_no <= a.folded_no), 0) folded, count(*) entries
-      from entries e join accounts a on a.id = e.account_id group by e.account_id
-  ), chain as (
-    select e.account_id, count(*) filter (where e.version <> e.nth or e.balance_before <> e.known) breaks, max(e.version) newest
-      from (select e.*, row_number() over w nth, lag(e.balance_after, 1, 0::bigint) over w known from entries e where e.version is not null
-            window w as (partition by e.account_id order by e.version)) e group by e.account_id
-  )
-  select 'entries sum to zero', count(*) from (select from entries e left join accounts a on a.id = e.account_id
-    group by e.transfer_no, a.currency having sum(e.amount) <> 0 or a.currency is null) x
-  union all select 'a transfer has entries', count(*) from transfers t where (select count(*) from entries e where e.transfer_no = t.no) < 2
-  union all select 'an entry has a transfer', count(*) from entries e where not exists (select from transfers t where t.no = e.transfer_no)
-  union all select 'balances sum to zero', count(*) from (select from accounts a left join sums s on s.account_id = a.id
-    group by a.currency having sum(case when a.constrained then a.balance else a.balance + coalesce(s.total - s.folded, 0) end) <> 0) x
-  union all select 'a balance is the sum of its entries', count(*) from accounts a left join sums s on s.account_id = a.id
-    where a.balance <> coalesce(case when a.constrained then s.total else s.folded end, 0)
-  union all select 'a balance is what its last entry says', count(*) from accounts a left join chain c on c.account_id = a.id
-    where a.constrained and a.version <> coalesce(c.newest, 0)
-  union all select 'versions have no gap and balances follow', count(*) from chain c where c.breaks > 0
-  union all select 'folds follow', count(*) from (select f.balance_before <> lag(f.balance_after, 1, 0::numeric) over w or f.version <> row_number() over w broken
-    from folds f window w as (partition by f.account_id order by f.version)) x where x.broken
-  union all select 'a floor holds at every version', count(*) from entries e join accounts a on a.id = e.account_id join transfers t on t.no = e.transfer_no
-    where e.amount < 0 and e.balance_after < a.floor and not t.overdraw
-  union all select 'held is the sum of pending holds', count(*) from accounts a
-    where a.kind = 'held' and a.balance <> (select coalesce(sum(h.amount), 0) from holds h where h.held_id = a.id and h.status = 'pending')
-  union all select 'a hold has its transfer', count(*) from holds h where not exists (select from transfers t where t.id = h.id and t.amount = h.amount)
-  union all select 'promo is the sum of its lots', count(*) from accounts a
-    where a.kind = 'promo' and a.balance <> (select coalesce(sum(l.remaining), 0) from promo_lots l where l.account_id = a.id)
-  union all select 'a lot is the sum of its moves', count(*) from promo_lots l
-    where l.remaining <> (select coalesce(sum(m.amount), 0) from promo_moves m where m.lot_id = l.id)
-  union all select 'reversals do not exceed their original', count(*) from (select from transfers r join transfers o on o.no = r.reverses
-    group by o.no having case when o.amount is null then count(*) > 1 else sum(r.amount) > o.amount end or bool_or(r.tenant_id <> o.tenant_id)) x
-  union all select 'a key has its transfers, a transfer its key', (select count(*) from idempotency_keys k cross join jsonb_array_elements_text(k.answer -> 'transfer_ids') i
-      where not exists (select from transfers t where t.id = i::uuid and t.key_id = k.id))
-    + (select count(*) from transfers t where t.key_id is not null
-        and not exists (select from idempotency_keys k where k.id = t.key_id and k.answer ->> 'outcome' = 'done'))
-  union all select 'a transfer stays in its tenant', count(*) from entries e join accounts a on a.id = e.account_id join transfers t on t.no = e.transfer_no
-    where a.tenant_id <> t.tenant_id
+  select v.invariant, v.violations from examine_books('infinity') v
 $function$
 ;
 
@@ -2222,6 +2198,162 @@ CREATE OR REPLACE FUNCTION public.event_order(p_payload jsonb)
 RETURN COALESCE((p_payload ->> 'orderId'::text), (p_payload ->> 'order_id'::text), (p_payload #>> '{order,id}'::text[]))
 ;
 
+CREATE OR REPLACE FUNCTION public.examine_books(p_until timestamp with time zone)
+ RETURNS TABLE(invariant text, violations bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with sums as materialized ( -- one statement, so one snapshot: a movement at work is seen whole or not at all
+    select e.account_id, sum(e.amount) total, coalesce(sum(e.amount) filter (where e.transfer_no <= a.folded_no), 0) folded, count(*) entries
+      from entries e join accounts a on a.id = e.account_id where in_time(p_until, e.transfer_no::text) group by e.account_id
+  ), chain as (
+    select e.account_id, max(e.version) newest,
+           count(*) filter (where e.balance_before <> e.known and not break_repaired(e.account_id, e.version, e.balance_before)
+                               or e.version <> e.nth and not gap_repaired(e.account_id, e.version - e.nth)) breaks
+      from (select e.*, row_number() over w nth, lag(e.balance_after, 1, 0::bigint) over w known from entries e where e.version is not null and in_time(p_until, e.transfer_no::text)
+            window w as (partition by e.account_id order by e.version)) e group by e.account_id
+  )
+  select 'entries sum to zero', count(*) from (select from entries e left join accounts a on a.id = e.account_id where in_time(p_until, e.transfer_no::text)
+    group by e.transfer_no, a.currency having sum(e.amount) <> 0 or a.currency is null) x
+  union all select 'a transfer has entries', count(*) from transfers t where in_time(p_until, t.no::text) and (select count(*) from entries e where e.transfer_no = t.no) < 2
+  union all select 'an entry has a transfer', count(*) from entries e where in_time(p_until, e.transfer_no::text) and not exists (select from transfers t where t.no = e.transfer_no)
+  union all select 'balances sum to zero', count(*) from (select from accounts a left join sums s on s.account_id = a.id
+    group by a.currency having sum(case when a.constrained then a.balance else a.balance + coalesce(s.total - s.folded, 0) end) <> 0) x
+  union all select 'a balance is the sum of its entries', count(*) from accounts a left join sums s on s.account_id = a.id
+    where a.balance <> coalesce(case when a.constrained then s.total else s.folded end, 0)
+  union all select 'a balance is what its last entry says', count(*) from accounts a left join chain c on c.account_id = a.id
+    where a.constrained and a.version <> coalesce(c.newest, 0)
+  union all select 'versions have no gap and balances follow', count(*) from chain c where c.breaks > 0
+  union all select 'folds follow', count(*) from (select f.balance_before <> lag(f.balance_after, 1, 0::numeric) over w or f.version <> row_number() over w broken
+    from folds f where in_time(p_until, f.version::text) window w as (partition by f.account_id order by f.version)) x where x.broken
+  union all select 'a floor holds at every version', count(*) from entries e join accounts a on a.id = e.account_id join transfers t on t.no = e.transfer_no
+    where in_time(p_until, e.transfer_no::text) and e.amount < 0 and e.balance_after < a.floor and not t.overdraw
+  union all select 'held is the sum of pending holds', count(*) from accounts a
+    where a.kind = 'held' and a.balance <> (select coalesce(sum(h.amount), 0) from holds h where h.held_id = a.id and h.status = 'pending')
+  union all select 'a hold has its transfer', count(*) from holds h where not exists (select from transfers t where t.id = h.id and t.amount = h.amount)
+  union all select 'promo is the sum of its lots', count(*) from accounts a
+    where a.kind = 'promo' and a.balance <> (select coalesce(sum(l.remaining), 0) from promo_lots l where l.account_id = a.id)
+  union all select 'a lot is the sum of its moves', count(*) from promo_lots l
+    where l.remaining <> (select coalesce(sum(m.amount), 0) from promo_moves m where m.lot_id = l.id)
+  union all select 'reversals do not exceed their original', count(*) from (select from transfers r join transfers o on o.no = r.reverses where in_time(p_until, r.no::text)
+    group by o.no having case when o.amount is null then count(*) > 1 else sum(r.amount) > o.amount end or bool_or(r.tenant_id <> o.tenant_id)) x
+  union all select 'a key has its transfers, a transfer its key', (select count(*) from idempotency_keys k cross join jsonb_array_elements_text(k.answer -> 'transfer_ids') i
+      where in_time(p_until, k.id::text) and not exists (select from transfers t where t.id = i::uuid and t.key_id = k.id))
+    + (select count(*) from transfers t where t.key_id is not null and in_time(p_until, t.no::text)
+        and not exists (select from idempotency_keys k where k.id = t.key_id and k.answer ->> 'outcome' = 'done'))
+  union all select 'a transfer stays in its tenant', count(*) from entries e join accounts a on a.id = e.account_id join transfers t on t.no = e.transfer_no
+    where in_time(p_until, e.transfer_no::text) and a.tenant_id <> t.tenant_id
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.examine_money(p_within interval)
+ RETURNS TABLE(invariant text, violations bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+AS $function$
+declare
+  wallets constant text := 'a wallet agrees with its entries, holds and lots';
+  reports constant text := 'a reconciliation report is as it was written';
+  books   constant text[] := array['entries sum to zero', 'a transfer has entries', 'an entry has a transfer', 'balances sum to zero', 'a balance is the sum of its entries',
+    'a balance is what its last entry says', 'versions have no gap and balances follow', 'folds follow', 'a floor holds at every version',
+    'held is the sum of pending holds', 'a hold has its transfer', 'promo is the sum of its lots', 'a lot is the sum of its moves',
+    'reversals do not exceed their original', 'a key has its transfers, a transfer its key', 'a transfer stays in its tenant'];
+  pairs   constant text[] := array['LEDGER_MISSING_WITHDRAW_PAID', 'LEDGER_DUPLICATE_WITHDRAW_PAID', 'LEDGER_PRESENT_BUT_TX_NOT_PAID', 'PAYOUT_ATTEMPT_MISSING_FOR_PAID',
+    'PAYOUT_ATTEMPT_DUPLICATE_PROVIDER_EVENT', 'LEDGER_MISSING_DEPOSIT_CAPTURED'];
+  until_  timestamptz := clock_timestamp() + p_within;
+  part    jsonb;
+  answer  jsonb := '{}';
+begin
+  begin -- each part by itself: what another one found in time is not lost
+    select jsonb_object_agg(p.name, coalesce(b.n, 0)) into part from unnest(pairs) p (name)
+      left join (select f.finding_type, count(*) n from examine_payments(until_) f group by 1) b on b.finding_type = p.name;
+    answer := answer || part;
+  exception when sqlstate 'RK056' then null; end;
+  begin
+    select jsonb_object_agg(v.invariant, v.violations) into part from examine_books(until_) v;
+    answer := answer || part;
+  exception when sqlstate 'RK056' then null; end;
+  begin
+    answer := answer || jsonb_build_object(wallets, examine_wallets(until_));
+  exception when sqlstate 'RK056' then null; end;
+  begin
+    answer := answer || jsonb_build_object(reports, (select count(*) from examine_reports(until_)));
+  exception when sqlstate 'RK056' then null; end;
+  return query select n.name, (answer ->> n.name)::bigint from unnest(books || wallets || reports || pairs) n (name);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.examine_payments(p_until timestamp with time zone)
+ RETURNS TABLE(finding_type text, severity text, tenant_id text, player_id uuid, tx_id uuid, provider_event_id text, message text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+AS $function$
+  with paid as materialized (
+    select t.tenant_id, t.reference, count(*) n, min(t.id::text) first from transfers t where t.kind = 'withdraw_paid' and in_time(p_until, t.no::text) group by t.tenant_id, t.reference
+  )
+  select 'LEDGER_MISSING_WITHDRAW_PAID', 'CRITICAL', w.tenant_id, w.player_id, w.id, w.provider_event_id, 'A paid withdrawal has no debit in the ledger.'
+    from withdrawals w where w.state = 'paid' and w.hold_id is not null and in_time(p_until, w.id::text) and not exists (select from paid p where p.tenant_id = w.tenant_id and p.reference = w.id::text)
+  union all
+  select 'LEDGER_DUPLICATE_WITHDRAW_PAID', 'CRITICAL', p.tenant_id, w.player_id, w.id, w.provider_event_id, 'A withdrawal was debited ' || p.n || ' times.'
+    from paid p left join withdrawals w on w.id::text = p.reference and w.tenant_id = p.tenant_id where p.n > 1
+  union all
+  select 'LEDGER_PRESENT_BUT_TX_NOT_PAID', 'CRITICAL', p.tenant_id, w.player_id, w.id, coalesce(w.provider_event_id, p.first), 'The ledger holds the debit of a withdrawal that is ' || coalesce(w.state, 'unknown') || '.'
+    from paid p left join withdrawals w on w.id::text = p.reference and w.tenant_id = p.tenant_id where w.state is distinct from 'paid'
+  union all
+  select 'PAYOUT_ATTEMPT_MISSING_FOR_PAID', 'HIGH', w.tenant_id, w.player_id, w.id, w.provider_event_id, 'A paid withdrawal has no payout that succeeded.'
+    from withdrawals w where w.state = 'paid' and in_time(p_until, w.id::text) and not exists (select from payout_attempts a where a.withdraw_tx_id = w.id and a.status = 'succeeded')
+  union all
+  select 'PAYOUT_ATTEMPT_DUPLICATE_PROVIDER_EVENT', 'HIGH', min(a.tenant_id), null, min(a.withdraw_tx_id::text)::uuid, a.provider_event_id, 'One event of a provider belongs to ' || count(*) || ' payouts.'
+    from payout_attempts a where a.provider_event_id is not null and in_time(p_until, a.id::text) group by a.provider, a.provider_event_id having count(*) > 1
+  union all
+  select 'LEDGER_MISSING_DEPOSIT_CAPTURED', 'MEDIUM', d.tenant_id, d.player_id, d.id, d.provider_event_id, 'A completed deposit has no credit in the ledger.'
+    from deposits d where d.state = 'completed' and in_time(p_until, d.id::text) and coalesce((d.flags ->> 'ledger_enforce_balance')::boolean or (d.flags ->> 'ledger_shadow_write')::boolean, true)
+     and not exists (select from transfers t where t.id = derived_uuid('key|' || d.tenant_id || '|deposit|tx_' || d.id || ':capture'))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.examine_reports(p_until timestamp with time zone)
+ RETURNS TABLE(report_id uuid, reason text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select r.id, case when r.checksum <> encode(sha256(convert_to(canonical_json(r.body), 'UTF8')), 'hex') then 'checksum'
+                    when r.body ->> 'previous_checksum' is distinct from r.previous then 'chain' else 'columns' end
+    from (select r.*, lag(r.checksum) over (partition by r.account_id order by r.created_at, r.report_date, r.run_no) previous from reconciliation_reports r) r
+   where case when in_time(p_until, r.id::text) then r.checksum <> encode(sha256(convert_to(canonical_json(r.body), 'UTF8')), 'hex') or r.body ->> 'previous_checksum' is distinct from r.previous
+      or (r.body ->> 'report_id', r.body ->> 'run_id', r.body ->> 'account_id', r.body ->> 'date', r.body ->> 'run_no')
+         is distinct from (r.id::text, r.run_id::text, r.account_id::text, r.report_date::text, r.run_no::text) end
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.examine_wallets(p_until timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  page   record;
+  after_ uuid;
+  found_ bigint := 0;
+begin
+  loop
+    select count(d.fact) filter (where (d.fact).account_id is not null) drifted, max(d.last_owner::text)::uuid last_owner into page from wallet_drift(after_, 500) d;
+    exit when page.last_owner is null;
+    found_ := found_ + page.drifted;
+    after_ := page.last_owner;
+    if clock_timestamp() >= p_until then perform too_late(after_::text); end if;
+  end loop;
+  return found_;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.expire_events(p_days integer, p_limit integer, p_dry_run boolean)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -2551,6 +2683,17 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.gap_repaired(p_account uuid, p_missing bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select exists (select from account_repairs r join reconciliation_reports p on p.id = r.report_id
+    where r.account_id = p_account and r.version_after - p.ledger_count - (r.transfer_id is not null)::integer >= p_missing)
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.grant_promo(p_tenant text, p_scope text, p_key text, p_body jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2844,6 +2987,12 @@ begin
   perform audit(p_actor, 'legacy_balances_imported', 'tenant', p_tenant, null, jsonb_build_object('rows', imported));
   return imported;
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.in_time(p_until timestamp with time zone, p_row text)
+ RETURNS boolean
+ LANGUAGE sql
+RETURN CASE WHEN (clock_timestamp() < p_until) THEN true ELSE too_late(p_row) END
 ;
 
 CREATE OR REPLACE FUNCTION public.ingest(p_site uuid, p_batch uuid, p_events jsonb, p_request_id text DEFAULT NULL::text, p_client_ip text DEFAULT NULL::text, p_user_agent text DEFAULT NULL::text, OUT used bigint, OUT quota bigint, OUT remaining bigint, OUT month text, OUT as_of bigint, OUT admitted bigint, OUT retry_after_s bigint, OUT results jsonb)
@@ -3422,22 +3571,33 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.money_checks()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object(
+    'open_findings', (select coalesce(jsonb_object_agg(s.severity, s.n), '{}') from (select f.severity, count(*)::text n from reconciliation_findings f where f.status = 'OPEN' group by 1) s),
+    'wallet_errors', coalesce((select r.stats_json ->> 'errors' from reconciliation_runs r where r.provider = 'wallet_ledger' and r.status = 'completed' order by r.created_at desc limit 1), '0'),
+    'unknown_payouts', (select count(*)::text from payout_attempts a
+      where a.status in ('pending', 'unknown') and a.status = 'unknown' and a.created_at < clock_timestamp() - interval '15 minutes'),
+    'stuck_payouts', (select count(*)::text from withdrawals w where w.state = 'payout_pending' and w.updated_at < clock_timestamp() - interval '1 hour'),
+    -- an event that was applied since, and a wallet that a later backfill of its tenant went over, is no news any more
+    'dead_backfill_items', (select count(distinct i.item)::text from data_migration_items i join data_migrations m on m.id = i.migration_id
+      where i.status = 'dead' and case m.type when 'wallet_snapshots'
+        then not exists (select from data_migrations l where l.type = m.type and l.metadata ->> 'tenant_id' = m.metadata ->> 'tenant_id' and l.created_at > m.created_at and l.completed_at is not null)
+        else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.money_doctor()
  RETURNS TABLE(invariant text, violations bigint)
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
-  with wallets as materialized (
-    select f.drift from (select array_agg(distinct a.owner_id) owners from accounts a where a.owner_id is not null) o cross join lateral account_facts(o.owners) f
-  )
-  select c.invariant, case when c.invariant = 'versions have no gap and balances follow' -- what a repair explains stays in the entries for ever, and is well
-    then (select count(*) from wallets w where w.drift && array['entries', 'chain']) else c.violations end from check_money() c
-  union all select 'a wallet agrees with its entries, holds and lots', count(*) from wallets w where w.drift <> '{}'
-  union all select 'a reconciliation report is as it was written', count(*) from broken_reports()
-  union all select f.finding_type, (select count(*) from wallet_invariant_breaks() b where b.finding_type = f.finding_type)
-    from unnest(array['LEDGER_MISSING_WITHDRAW_PAID', 'LEDGER_DUPLICATE_WITHDRAW_PAID', 'LEDGER_PRESENT_BUT_TX_NOT_PAID', 'PAYOUT_ATTEMPT_MISSING_FOR_PAID',
-      'PAYOUT_ATTEMPT_DUPLICATE_PROVIDER_EVENT', 'LEDGER_MISSING_DEPOSIT_CAPTURED']) f (finding_type)
+  select * from examine_money('8 seconds')
 $function$
 ;
 
@@ -5577,6 +5737,16 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.too_late(p_row text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  raise exception 'The time for this examination was over at %.', p_row using errcode = 'RK056';
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.transfer(p_tenant text, p_scope text, p_key text, p_body jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5800,27 +5970,7 @@ CREATE OR REPLACE FUNCTION public.wallet_invariant_breaks()
  SET search_path TO 'pg_catalog', 'public'
  SET jit TO 'off'
 AS $function$
-  with paid as materialized (
-    select t.tenant_id, t.reference, count(*) n, min(t.id::text) first from transfers t where t.kind = 'withdraw_paid' group by t.tenant_id, t.reference
-  )
-  select 'LEDGER_MISSING_WITHDRAW_PAID', 'CRITICAL', w.tenant_id, w.player_id, w.id, w.provider_event_id, 'A paid withdrawal has no debit in the ledger.'
-    from withdrawals w where w.state = 'paid' and w.hold_id is not null and not exists (select from paid p where p.tenant_id = w.tenant_id and p.reference = w.id::text)
-  union all
-  select 'LEDGER_DUPLICATE_WITHDRAW_PAID', 'CRITICAL', p.tenant_id, w.player_id, w.id, w.provider_event_id, 'A withdrawal was debited ' || p.n || ' times.'
-    from paid p left join withdrawals w on w.id::text = p.reference and w.tenant_id = p.tenant_id where p.n > 1
-  union all
-  select 'LEDGER_PRESENT_BUT_TX_NOT_PAID', 'CRITICAL', p.tenant_id, w.player_id, w.id, coalesce(w.provider_event_id, p.first), 'The ledger holds the debit of a withdrawal that is ' || coalesce(w.state, 'unknown') || '.'
-    from paid p left join withdrawals w on w.id::text = p.reference and w.tenant_id = p.tenant_id where w.state is distinct from 'paid'
-  union all
-  select 'PAYOUT_ATTEMPT_MISSING_FOR_PAID', 'HIGH', w.tenant_id, w.player_id, w.id, w.provider_event_id, 'A paid withdrawal has no payout that succeeded.'
-    from withdrawals w where w.state = 'paid' and not exists (select from payout_attempts a where a.withdraw_tx_id = w.id and a.status = 'succeeded')
-  union all
-  select 'PAYOUT_ATTEMPT_DUPLICATE_PROVIDER_EVENT', 'HIGH', min(a.tenant_id), null, min(a.withdraw_tx_id::text)::uuid, a.provider_event_id, 'One event of a provider belongs to ' || count(*) || ' payouts.'
-    from payout_attempts a where a.provider_event_id is not null group by a.provider, a.provider_event_id having count(*) > 1
-  union all
-  select 'LEDGER_MISSING_DEPOSIT_CAPTURED', 'MEDIUM', d.tenant_id, d.player_id, d.id, d.provider_event_id, 'A completed deposit has no credit in the ledger.'
-    from deposits d where d.state = 'completed' and coalesce((d.flags ->> 'ledger_enforce_balance')::boolean or (d.flags ->> 'ledger_shadow_write')::boolean, true)
-     and not exists (select from transfers t where t.id = derived_uuid('key|' || d.tenant_id || '|deposit|tx_' || d.id || ':capture'))
+  select * from examine_payments('infinity')
 $function$
 ;
 
@@ -5867,6 +6017,7 @@ AS $function$
                  (select e.received_at as at from (select * from events order by id desc limit 1000) e join sites s on s.id = e.site_id and not s.synthetic order by e.id desc limit 1)
                  union all
                  (select o.created_at from (select * from ingest_fallback_buffer order by id desc limit 1000) o join sites s on s.id = o.site_id and not s.synthetic order by o.id desc limit 1)) t),
+    'money', money_checks(),
     'heartbeats', heartbeats())
 $function$
 ;
@@ -7196,6 +7347,8 @@ comment on function begin_wallets(text,text,boolean,boolean,text,boolean) is 'Op
 
 comment on function billing_reason_of(text,text,text) is 'Why an event of this category and action is billable or not under a policy; scroll_depth and system are not billable.';
 
+comment on function break_repaired(uuid,bigint,bigint) is 'Whether a repair says why an entry began from a balance that the one before it did not leave: a later repair found the chain broken, or the entry is the first one after a repair and begins from what it set.';
+
 comment on function broken_reports() is 'Reports that are not what was written: body against checksum, checksum of the report before it, columns against body.';
 
 comment on function canary_arrived(uuid) is 'Whether a canary event has been delivered.';
@@ -7210,7 +7363,7 @@ comment on function capture(text,text,text,jsonb) is 'Takes held money, whole or
 
 comment on function change_player(text,text,uuid,jsonb) is 'What finance knows of a player of its tenant: {kyc_status: approved|rejected, reason} or {email_verified?, sms_verified?}. A rejection needs a reason, and nobody decides about themselves. Audited as kyc_decision or player_verification.';
 
-comment on function check_money() is 'Every invariant of the books with the number of its violations, in one snapshot, while money moves; reads only.';
+comment on function check_money() is 'Every invariant of the books with the number of its violations, in one snapshot, while money moves; reads only. What a repair explains is well.';
 
 comment on function claim_billing_reconciliation_jobs(integer,integer) is 'Takes due jobs, and jobs whose holder let the lease pass; two callers never get the same one.';
 
@@ -7254,6 +7407,16 @@ comment on function event_lines(jsonb) is 'The lines of an event: of its order o
 
 comment on function event_order(jsonb) is 'The order that an event is about.';
 
+comment on function examine_books(timestamp with time zone) is 'Every invariant of the books with the number of its violations, in one snapshot. What a repair explains stays in the entries for ever and is well. Raises RK056 (it is not done at p_until).';
+
+comment on function examine_money(interval) is 'Every invariant of money with the number of its violations, while money moves, in one snapshot; reads only. violations null: the time was over before it was examined.';
+
+comment on function examine_payments(timestamp with time zone) is 'Where withdrawals, deposits and payouts do not agree with the ledger, in one snapshot; reads only. Raises RK056 (it is not done at p_until).';
+
+comment on function examine_reports(timestamp with time zone) is 'Reports that are not what was written: body against checksum, checksum of the report before it, columns against body. Raises RK056 (it is not done at p_until).';
+
+comment on function examine_wallets(timestamp with time zone) is 'How many accounts of owners do not agree with their entries, holds and lots, page by page in one snapshot. Raises RK056 (it is not done at p_until).';
+
 comment on function expire_events(integer,integer,boolean) is 'Deletes at most 10,000 delivered events older than p_days whose month is frozen, for reconciliation still needs those of an open month; returns how many. A dry run counts all and writes nothing.';
 
 comment on function expire_holds(integer) is 'Releases holds whose instant has passed, and says how many; repeatable, and two callers never get the same one. One that cannot be released does not hold back the others.';
@@ -7286,6 +7449,8 @@ comment on function freeze_invoice(uuid,text,text,text) is 'Second part of a fre
 
 comment on function frozen_guard() is 'Statement trigger: no ledger row enters a month whose invoice is frozen. Raises RK010.';
 
+comment on function gap_repaired(uuid,bigint) is 'Whether a repair says that so many versions have no entry: it left more versions than its report counted entries. The job never writes such a one, a person does who looked.';
+
 comment on function grant_promo(text,text,text,jsonb) is 'Adds a promotional lot to a wallet: {owner_id, currency, amount_minor, expires_at, kind?, reference?, ...}; without an expiry in the future it is refused. Raises RK001, RK030.';
 
 comment on function heal_account(uuid,text,account_fact,uuid[]) is 'Heals an account and says how; the caller asserts that it is well. The entries are the truth: balance and version are set to them, and wallet_is_right then books what an available balance had more or less as an adjustment. Raises RK051 where only a person can decide.';
@@ -7305,6 +7470,8 @@ comment on function hold_withdrawal(uuid,players,jsonb,jsonb) is 'Decides about 
 comment on function holds_guard() is 'Statement trigger: only a pending hold changes. Raises RK033.';
 
 comment on function import_legacy_balances(text,text,jsonb) is 'Takes over balances of the system that is being replaced: [{player_id, currency?, available, held?}], in minor units; a row that is known is replaced. Audited. Raises 23503 (no such currency), 21000 (a wallet twice).';
+
+comment on function in_time(timestamp with time zone,text) is 'Asked of every row of a long scan: true, or the scan ends there. p_row ties the question to the scan, else it would be asked once, after it. Raises RK056.';
 
 comment on function ingest(uuid,uuid,jsonb,text,text,text) is 'Takes 1 to 500 events of one site, in request order, as [{key, previous?, bucket_ms?, version, hash?, payload}] (key, previous and hash in hex). The plan''s billing_policy says which count against the quota; the others are admitted whatever the usage. Locks the site; writes ledger, usage, outbox and conflicts in the caller''s commit. results: [[outcome, ingest_id | null]] with outcome accepted, overage, duplicate, conflict or rejected_quota; used, quota and remaining hold after the batch; as_of is the highest ledger id admitted. A lost reply or a second call is harmless. Raises RK001 (isolation), RK002 (size), RK003 (site), 55P03 (lock timeout).';
 
@@ -7364,7 +7531,9 @@ comment on function minor_units(jsonb) is 'An amount of a body, exactly: a strin
 
 comment on function mockpsp(text,text,jsonb,text) is 'The mock payment provider: an order {tx_id, tenant_id, player_id, amount_minor, currency} under a key. It succeeds, or where test methods are allowed does what p_outcome asks: success, fail, or timeout, which stays undecided until it is asked again. The first result is final.';
 
-comment on function money_doctor() is 'Every invariant of money with the number of its violations, while money moves; reads only.';
+comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up. Called by watchtower_checks only.';
+
+comment on function money_doctor() is 'Every invariant of money with the number of its violations, while money moves; reads only. It ends within 8 s: violations null was not examined in time.';
 
 comment on function money_flags(text,uuid) is 'The flags that decide about a player''s money, evaluated in one snapshot: what a transaction records.';
 
@@ -7577,6 +7746,8 @@ comment on function staff_tenant() is 'The tenant whose rows a member of finance
 comment on function submit_kyc(uuid) is 'Asks for the approval of a player''s identity; repeatable, and what is approved stays so.';
 
 comment on function take_back(provider_events,jsonb,boolean) is 'Reverses a line; when the wallet cannot bear it and may not go below zero, sets aside what is there and says so.';
+
+comment on function too_late(text) is 'Ends an examination whose time is over. Raises RK056.';
 
 comment on function transfer(text,text,text,jsonb) is 'One movement: {kind, entries: [{account_id, direction, amount_minor}], event_at?, reference?, reason?, actor?, provider?, provider_ref?, provider_event_id?, metadata?}. Its id is derived from the key. Raises RK001, RK030.';
 

@@ -93,6 +93,11 @@ const checks = z.strictObject({
   ledgerless: counted,
   unfrozenMonths: check({ count: z.int(), first: z.string().nullable() }),
   exportsDead: counted,
+  moneyFindings: check({ count: z.int(), severities: z.record(z.string(), count) }),
+  walletErrors: counted,
+  payoutsUnknown: counted,
+  payoutsStuck: counted,
+  backfillDead: counted,
   heartbeats: check({ count: z.int(), missed: z.array(z.string()) }),
   sessionsLastHour: check({ last_at: instant.nullable() }),
   deadLetters: check({
@@ -213,6 +218,13 @@ const cleaned = z
   ])
   .meta({ id: 'Cleanup' });
 
+const swept = job({
+  expire_holds: z.int().meta({ description: 'Holds that were released.' }),
+  expire_promo: z.int().meta({ description: 'Promotional credits that were taken back.' }),
+  fold_accounts: z.int().meta({ description: 'Entries of busy accounts that were folded.' }),
+  failed: z.array(z.enum(['expire_holds', 'expire_promo', 'fold_accounts'])),
+});
+
 export const jobOperations: Operation[] = [
   ...started({
     id: 'watch',
@@ -260,5 +272,13 @@ export const jobOperations: Operation[] = [
     summary: 'Recover the outbox',
     description: 'Moves outbox rows that their message did not move.',
     result: job({ claimed: z.int(), recovered: z.int(), retried: z.int(), failed: z.int() }),
+  }),
+  ...started({
+    id: 'sweepMoney',
+    path: 'money-sweep',
+    summary: 'Expire holds and credits',
+    description: 'Releases holds and takes back promotional credits whose time is over, and folds entries.',
+    result: swept,
+    failure: { status: 500, description: 'Some steps failed; the others are done.', body: swept },
   }),
 ];

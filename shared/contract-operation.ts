@@ -28,13 +28,15 @@ export interface Operation {
   id: string;
   method: (typeof methods)[number];
   path: string;
-  tag: 'events' | 'sites' | 'administration' | 'jobs' | 'system';
+  tag: 'events' | 'sites' | 'administration' | 'money' | 'finance' | 'assurance' | 'jobs' | 'system';
   summary: string;
   description: string;
   caller: Caller;
   parameters?: { path?: z.ZodObject; query?: z.ZodObject; header?: z.ZodObject };
   /** By media type. */
   body?: Record<string, z.ZodType>;
+  /** Whether no body says the same as an empty object. */
+  mayBeEmpty?: true;
   replies: Reply[];
   /** Codes of refusals beside those that its caller and the ledger bring along. */
   errors: ErrorCode[];
@@ -113,7 +115,7 @@ export function toPaths(operations: Operation[]): ZodOpenApiPathsObject {
 }
 
 function toOperation(operation: Operation): ZodOpenApiOperationObject {
-  const { id, tag, summary, description, caller, parameters, body } = operation;
+  const { id, tag, summary, description, caller, parameters, body, mayBeEmpty } = operation;
   return {
     operationId: id,
     tags: [tag],
@@ -123,7 +125,7 @@ function toOperation(operation: Operation): ZodOpenApiOperationObject {
     ...(parameters && { requestParams: parameters }),
     ...(body && {
       requestBody: {
-        required: true,
+        required: !mayBeEmpty,
         content: Object.fromEntries(Object.entries(body).map(([type, schema]) => [type, { schema }])),
       },
     }),

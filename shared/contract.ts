@@ -1,10 +1,15 @@
 // The HTTP contract as OpenAPI 3.1, from the schemas that validate; to add an operation, add it to one of the lists below.
 import { createDocument } from 'zod-openapi';
 import { administrationOperations } from './contract-administration.ts';
+import { assuranceOperations } from './contract-assurance.ts';
 import { billingOperations } from './contract-billing.ts';
 import { eventOperations } from './contract-events.ts';
+import { financeOperations } from './contract-finance.ts';
+import { flagOperations } from './contract-flags.ts';
 import { jobOperations } from './contract-jobs.ts';
+import { moneyOperations } from './contract-money.ts';
 import { type Operation, toPaths } from './contract-operation.ts';
+import { playerOperations } from './contract-players.ts';
 import { siteOperations } from './contract-sites.ts';
 import { systemOperations } from './contract-system.ts';
 
@@ -13,6 +18,11 @@ export const operations: Operation[] = [
   ...billingOperations,
   ...siteOperations,
   ...administrationOperations,
+  ...moneyOperations,
+  ...financeOperations,
+  ...playerOperations,
+  ...assuranceOperations,
+  ...flagOperations,
   ...jobOperations,
   ...systemOperations,
 ];
@@ -21,13 +31,17 @@ const tags: Record<Operation['tag'], string> = {
   events: 'The hot path.',
   sites: 'What the people of a site may read and do.',
   administration: 'Sites, plans, keys and members; corrections of invoices.',
+  money: 'What a player does with their own wallet.',
+  finance: 'What the people of finance do with the wallets and withdrawals of their tenant.',
+  assurance: 'Whether wallets agree with their entries, and what brings them back; flags.',
   jobs: 'What runs on schedules, started by hand. Each may be started again at any time.',
   system: 'The kernel itself.',
 };
 const description = `Usage you can prove, money that always adds up.
 
-Counts are decimal strings; instants are UTC. Readers pass over fields and headers that they do not know.
+Counts are decimal strings, and so is money, in minor units of its currency; instants are UTC. Readers pass over fields and headers that they do not know.
 A refusal is \`{ok: false, error, code, request_id}\` and has changed nothing, unless it says otherwise; what is no operation is 404 \`not_found\` or 405 \`method_not_allowed\`.
+A call that is repeated with its \`Idempotency-Key\` does nothing again: it is answered as it was at first, with \`Idempotency-Replayed: true\`.
 The gateway in front answers by itself, as \`{message}\`, when a path is unknown to it (404), when it throttles (429) and when a function is busy or late (503).`;
 
 /** The document, for a version of the kernel. */

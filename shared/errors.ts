@@ -124,6 +124,7 @@ export const sqlStates: Record<string, { code: ErrorCode; sentence?: string }> =
   RK053: { code: 'migration_not_found' },
   RK054: { code: 'conflict' },
   RK055: { code: 'conflict' },
+  RK056: { code: 'ledger_unavailable' },
   '23000': { code: 'append_only', sentence: 'A frozen invoice is final.' },
   '21000': { code: 'invalid_request', sentence: 'A row is named twice.' },
   '23503': { code: 'invalid_request', sentence: 'A value names what does not exist.' },

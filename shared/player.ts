@@ -59,7 +59,7 @@ export const policyInput = z.strictObject(
   },
   object,
 );
-const adjustment = z.object(
+export const adjustment = z.object(
   {
     player_id: z.uuid('must be a UUID'),
     delta: whole.optional(),

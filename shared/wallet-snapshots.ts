@@ -5,7 +5,7 @@ import { KernelError } from './errors.ts';
 import type { Database } from './ports.ts';
 
 const flag = z.boolean('must be true or false').default(false);
-const orderInput = z.strictObject(
+export const orderInput = z.strictObject(
   {
     tenantId: z
       .string()

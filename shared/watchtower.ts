@@ -22,6 +22,13 @@ export interface LedgerChecks {
   unfrozen: { count: string; first: string | null };
   exports: { dead: string };
   ingest: { last_at: string | null; age_s: string | null };
+  money: {
+    open_findings: Record<string, string>;
+    wallet_errors: string;
+    unknown_payouts: string;
+    stuck_payouts: string;
+    dead_backfill_items: string;
+  };
   heartbeats: { job: string; last_ok_at: string | null; missed: boolean }[];
 }
 
@@ -64,11 +71,25 @@ export function judge(ledger: LedgerChecks): Record<string, Check> {
     ledgerless: counted(ledger.ledgerless, 'critical'),
     unfrozenMonths: { ...counted(ledger.unfrozen.count, 'alarm'), first: ledger.unfrozen.first },
     exportsDead: counted(ledger.exports.dead, 'degraded'),
+    ...judgeMoney(ledger.money),
     heartbeats: { ...counted(missed.length, 'alarm'), missed },
     sessionsLastHour: {
       status: age === null ? 'skipped' : Number(age) > quiet_s ? 'degraded' : 'ok',
       last_at: ledger.ingest.last_at,
     },
+  };
+}
+
+function judgeMoney(money: LedgerChecks['money']): Record<string, Check> {
+  const findings = Object.entries(money.open_findings);
+  const grave = findings.some(([severity]) => severity === 'ERROR' || severity === 'CRITICAL');
+  const open = findings.reduce((sum, [, count]) => sum + Number(count), 0);
+  return {
+    moneyFindings: { ...counted(open, grave ? 'alarm' : 'degraded'), severities: money.open_findings },
+    walletErrors: counted(money.wallet_errors, 'alarm'),
+    payoutsUnknown: counted(money.unknown_payouts, 'alarm'),
+    payoutsStuck: counted(money.stuck_payouts, 'degraded'),
+    backfillDead: counted(money.dead_backfill_items, 'degraded'),
   };
 }
 

@@ -8,7 +8,7 @@ import { ask, type MoneyAnswer, type Staff } from './money-answer.ts';
 import { requireId } from './player.ts';
 import type { Database, PaymentOrder, PaymentProvider, PaymentResult } from './ports.ts';
 
-const states = [
+export const states = [
   'requested',
   'approved',
   'rejected',
@@ -28,7 +28,7 @@ const digits = z
   .string()
   .regex(/^\d{1,19}$/, 'must be a whole number of minor units')
   .optional();
-const filter = z.object({
+export const filter = z.object({
   state: z.enum(states, `must be one of ${states.join(', ')}`).optional(),
   player_id: z.uuid('must be a UUID').optional(),
   date_from: instant,

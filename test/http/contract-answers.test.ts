@@ -5,8 +5,6 @@ import { DeleteQueueCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { demoUsers } from '../../local/issuer.ts';
 import { operations } from '../../shared/contract.ts';
-import { codesOf } from '../../shared/contract-operation.ts';
-import { errorStatus } from '../../shared/errors.ts';
 import { operation } from '../support/conforms.ts';
 import { type Ask, caller } from '../support/contract-caller.ts';
 import { type Answer, openStack, type TestStack } from '../support/stack.ts';
@@ -17,11 +15,11 @@ const document = JSON.parse(readFileSync(join(import.meta.dirname, '../../docs/o
 
 let stack: TestStack;
 let ask: ReturnType<typeof caller>['ask'];
-let answered: ReturnType<typeof caller>['answered'];
+let unseen: ReturnType<typeof caller>['unseen'];
 let month: string;
 beforeAll(async () => {
   stack = await openStack();
-  ({ ask, answered } = caller(stack));
+  ({ ask, unseen } = caller(stack));
   const { rows } = await stack.database.query(
     `select utc_year_month(month_start(utc_year_month(now())) - interval '1 day') value`,
   );
@@ -47,13 +45,18 @@ describe('an operation', () => {
       ({ parameters }) => parameters?.query && 'limit' in parameters.query.shape,
     );
     expect(paged.length).toBeGreaterThan(2);
+    const window = { startDate: '2026-01-01', endDate: '2026-01-01' };
+    const { body } = await ask('backfillEvents', { as: 'service', body: window });
+    const id_of: Record<string, string> = { readMigration: body.results.migrationId };
     for (const { id, path, method } of paged) {
       const { maximum } = document.paths[path][method].parameters.find(
         (one: { name?: string }) => one.name === 'limit',
       ).schema;
       const { public_id: ref } = await stack.site();
       const size = (limit: number) =>
-        ask(id, { as: 'platform-admin', path: { ref }, query: { limit: String(limit) } });
+        ask(id, {
+          ...{ as: 'platform-admin', path: { ref, id: id_of[id] ?? '' }, query: { limit: String(limit) } },
+        });
       expect([(await size(maximum)).status, (await size(maximum + 1)).status]).toEqual([200, 400]);
     }
   });
@@ -287,16 +290,8 @@ describe('what the stack answers', () => {
   });
 
   test('has been seen for each operation: every success, and a refusal of each that has one', () => {
-    const unseen = operations.filter((described) => {
-      const statuses = [...(answered.get(described.id) ?? [])];
-      const wanted = new Set(described.replies.map(({ status }) => status).filter((status) => status < 400));
-      const refusable = codesOf(described).some((code) => errorStatus[code] < 500);
-      return (
-        ![...wanted].every((one) => statuses.includes(one)) ||
-        (refusable && !statuses.some((one) => one >= 400))
-      );
-    });
-    expect(unseen.map(({ id }) => `${id}: ${[...(answered.get(id) ?? [])]}`)).toEqual([]);
+    const money = ['money', 'finance', 'assurance']; // seen in contract-money.test.ts
+    expect(unseen(operations.filter(({ tag }) => !money.includes(tag)))).toEqual([]);
   });
 
   test('without the queue is the documented degraded answer', async () => {

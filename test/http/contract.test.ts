@@ -93,18 +93,22 @@ describe('the routes', () => {
     expect(operations.filter((described) => !gateway.some((route) => takes(route, described)))).toEqual([]);
   });
 
-  test('of the function api are the operations that no other function answers', async () => {
-    const api = resources.find(
-      ({ Type, Properties }) => Type === 'AWS::Lambda::Function' && Properties.FunctionName?.endsWith('-api'),
+  test.each([
+    ['api', (path: string) => !/^\/api\/(sync$|cron\/|jobs\/|v1\/)/.test(path)],
+    ['money', (path: string) => path.startsWith('/api/v1/')],
+  ])('of the function %s are the operations that no other function answers', async (name, isOwn) => {
+    const found = resources.find(
+      ({ Type, Properties }) =>
+        Type === 'AWS::Lambda::Function' && Properties.FunctionName?.endsWith(`-${name}`),
     );
-    const names = Object.keys(api?.Properties.Environment?.Variables ?? {});
-    for (const name of names.filter((one) => !one.startsWith('AWS_')))
-      process.env[name] ??= 'https://issuer.example';
-    const { routes } = await import('../../functions/api.ts');
-    const served = routes
+    const names = Object.keys(found?.Properties.Environment?.Variables ?? {});
+    for (const one of names.filter((each) => !each.startsWith('AWS_')))
+      process.env[one] ??= 'https://issuer.example';
+    const { routes } = await import(`../../functions/${name}.ts`);
+    const served = (routes as { method: string; path: string }[])
       .filter(({ path }) => path !== '/{proxy+}')
       .map(({ method, path }) => `${method} ${path}`);
-    const described = operations.filter(({ path }) => path !== '/api/sync' && !path.startsWith('/api/cron/'));
+    const described = operations.filter(({ path }) => isOwn(path));
     expect(served.toSorted()).toEqual(
       described.map(({ method, path }) => `${method.toUpperCase()} ${path}`).toSorted(),
     );

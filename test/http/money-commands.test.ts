@@ -37,6 +37,28 @@ test('doctor exits 3 while an invariant is broken, and assure heals it and exits
   expect(await run('doctor')).toMatchObject({ code: 0, out: { healthy: true } });
 });
 
+test('doctor names what is broken in words, and exits 3 for a break that only a person can mend', async () => {
+  const words = async () => {
+    const { code, stdout, stderr } = await kernel(['doctor', '--url', stack.url], { KERNEL_TOKEN: token });
+    return { code, stdout, stderr };
+  };
+  const line = /versions have no gap and balances follow +(.*)/;
+  const move = (by: number) =>
+    plant(
+      stack.database,
+      `update entries set balance_before = balance_before + ${by} where version = 1 and account_id = account_id('default', '${owner_id}', 'USD', 'available')`,
+    );
+  await move(1);
+  const broken = await words();
+  expect(broken.code).toBe(3);
+  expect(line.exec(broken.stdout)?.[1]?.trim()).toBe('broken 1 times');
+  expect(broken.stderr).toContain('invariants of money are broken, 0 were not examined in time.');
+  await move(-1);
+  const well = await words();
+  expect(well.code).toBe(0);
+  expect(line.exec(well.stdout)?.[1]?.trim()).toBe('holds');
+});
+
 test('backfill of events and of wallets says what it did, and migrations lists both', async () => {
   const events = ['backfill', 'events', '--from', '2026-01-01', '--to', '2026-01-02'];
   expect(await run(...events, '--dry-run')).toMatchObject({

@@ -194,6 +194,41 @@ describe('a healed wallet', () => {
     await reconcile(jobs);
     const { rows } = await jobs.query('select fact from wallet_drift() where fact is not null');
     expect(rows).toEqual([]);
+    const { rows: chains } = await database.superuser.query(
+      `select count(*) breaks from (select balance_before <> lag(balance_after, 1, 0::bigint) over (partition by account_id order by version) broken
+         from entries where version is not null) e where broken`,
+    );
+    expect(Number(chains[0].breaks)).toBeGreaterThan(0); // writes did meet drifted snapshots, and for ever say so
+    expect(await violations(database.superuser)).toEqual([]);
+  });
+
+  test('excuses no break that its repair did not see: before it, after it, nor in a wallet without one', async () => {
+    const [mended, other] = [await player(), await player()];
+    await plant(
+      database.superuser,
+      `update accounts set balance = balance + 5 where id = ${id(mended.owner_id, 'available')}`,
+    );
+    expect(await reconcile(jobs)).toMatchObject({ adjusted: '1', errors: '0' });
+    await call(money, 'credit_wallet', { owner_id: mended.owner_id, currency: 'POINTS', amount_minor: '1' });
+    expect(await violations(database.superuser)).toEqual([]);
+    const planted: [string, number][] = [
+      [mended.owner_id, 2],
+      [mended.owner_id, 4],
+      [other.owner_id, 2],
+    ];
+    for (const [owner, version] of planted) {
+      const move = (by: number) =>
+        plant(
+          database.superuser,
+          `update entries set balance_before = balance_before + ${by}, balance_after = balance_after + ${by}
+            where version = ${version} and account_id = ${id(owner, 'available')}`,
+        );
+      await move(1);
+      expect(await violations(database.superuser)).toEqual([
+        { invariant: 'versions have no gap and balances follow', violations: '1' },
+      ]);
+      await move(-1);
+    }
   });
 });
 

@@ -15,7 +15,7 @@ import type { Answer } from './stack.ts';
 
 /** Headers of which the contract must speak; those of HTTP itself and of caching it may leave out. */
 const spoken =
-  /^(x-opsmantik-|x-request-id$|retry-after$|ratelimit|location$|allow$|vary$|access-control-|content-disposition$)/;
+  /^(x-opsmantik-|x-request-id$|retry-after$|ratelimit|location$|allow$|vary$|access-control-|content-disposition$|idempotency-replayed$|x-next-cursor$)/;
 
 export function operation(id: string): Operation {
   const found = operations.find((one) => one.id === id);

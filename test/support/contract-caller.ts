@@ -1,6 +1,8 @@
 // Calls operations of the contract on the running stack and holds each answer against what the contract says.
 import { expect } from 'vitest';
-import { demoUsers } from '../../local/issuer.ts';
+import { type DemoUser, demoUsers } from '../../local/issuer.ts';
+import { codesOf, type Operation } from '../../shared/contract-operation.ts';
+import { errorStatus } from '../../shared/errors.ts';
 import { conforms, operation } from './conforms.ts';
 import type { Answer, TestStack } from './stack.ts';
 
@@ -8,20 +10,20 @@ export interface Ask {
   path?: Record<string, string>;
   query?: Record<string, string>;
   body?: unknown;
-  /** A role or name of the demo users, the cron secret, or nobody. */
-  as?: string;
+  /** A role or name of the demo users, another user, the cron secret, or nobody. */
+  as?: string | DemoUser;
   headers?: Record<string, string>;
 }
 
-/** A caller of operations, and the statuses that each was answered with. */
+/** A caller of operations, which remembers the statuses that each was answered with. */
 export function caller(stack: TestStack) {
   const answered = new Map<string, Set<number>>();
   const { ref } = stack.resource('AWS::SecretsManager::Secret', 'CronSecret');
   const secret = stack.state.secret(ref.split(':').at(-1) ?? '');
 
-  async function credentials(as: string | undefined): Promise<Record<string, string>> {
+  async function credentials(as: Ask['as']): Promise<Record<string, string>> {
     if (as === undefined) return {};
-    const user = demoUsers.find(({ role, name }) => role === as || name === as);
+    const user = typeof as === 'object' ? as : demoUsers.find(({ role, name }) => role === as || name === as);
     return { authorization: `Bearer ${user ? await stack.issuer.token(user) : secret}` };
   }
 
@@ -53,5 +55,18 @@ export function caller(stack: TestStack) {
     answered.set(id, (answered.get(id) ?? new Set()).add(answer.status));
     return answer;
   }
-  return { ask, answered };
+
+  /** Those of the operations of which a success, or any refusal, was not seen, with what was. */
+  function unseen(among: Operation[]): string[] {
+    const wanting = among.filter((described) => {
+      const statuses = [...(answered.get(described.id) ?? [])];
+      const wanted = described.replies.map(({ status }) => status).filter((status) => status < 400);
+      const refusable = codesOf(described).some((code) => errorStatus[code] < 500);
+      return (
+        !wanted.every((one) => statuses.includes(one)) || (refusable && !statuses.some((one) => one >= 400))
+      );
+    });
+    return wanting.map(({ id }) => `${id}: ${[...(answered.get(id) ?? [])]}`);
+  }
+  return { ask, unseen };
 }
