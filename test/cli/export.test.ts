@@ -114,9 +114,9 @@ test('goes on with a range after each dropped connection and after an expired li
   expect(JSON.parse(stdout)).toMatchObject({ export_hash: hash, rows: 20_001, bytes: content.length });
   expect(seen.ranges).toHaveLength(4);
   const starts = seen.ranges.map((range) => Number(/\d+/.exec(range ?? '0')?.[0]));
-  expect(starts[1]).toBeGreaterThan(0);
-  expect(starts[2]).toBeGreaterThan(starts[1] ?? 0);
+  expect(starts).toEqual(starts.toSorted((a, b) => a - b)); // a connection may drop before its first byte
   expect(starts[3]).toBe(starts[2]);
+  expect(starts[3]).toBeGreaterThan(0);
   expect(seen.asked.slice(1).every((path) => path.endsWith('&export_id=7'))).toBe(true);
   expect(stderr).toMatch(/^retry 3 in .* s: the store answered HTTP 403; .*out\.csv\.part keeps \d+ bytes$/m);
 });
