@@ -29,8 +29,8 @@ export interface Outcome {
 }
 
 export interface Surroundings {
-  /** Runs one piece of work in its own process: `export` with the ids of two exports, or `reconcile`. */
-  measured(what: 'export' | 'reconcile', ...args: string[]): Promise<Outcome>;
+  /** Runs one piece of work in its own process: `export` with the ids of two exports, `replay` with a day and how many events, or one without. */
+  measured(what: 'export' | 'reconcile' | 'wallets' | 'replay', ...args: string[]): Promise<Outcome>;
   close(): Promise<void>;
 }
 
@@ -136,6 +136,51 @@ export async function plantDelivered(client: pg.Client, month: string): Promise<
   await client.query('vacuum (analyze) events');
 }
 
+/** Wallets with two deposits and a withdrawal each, as the calls would have booked them; none has promised anything. */
+export async function plantWallets(client: pg.Client, wallets: number): Promise<void> {
+  await client.query(`set session_replication_role = replica`); // the guards judge a call's own rows, not a plant
+  await client.query(
+    `insert into accounts (id, tenant_id, owner_id, currency, kind, constrained, floor, balance, version)
+     select account_id('bench', o.id, 'USD', k.kind), 'bench', o.id, 'USD', k.kind, true, 0, k.balance, k.version
+       from generate_series(0, $1::bigint - 1) w, lateral (select md5('owner|' || w)::uuid as id) o,
+            (values ('available', 120, 3), ('held', 0, 0), ('promo', 0, 0)) k (kind, balance, version)
+     union all
+     select account_id('bench', null, 'USD', k), 'bench', null, 'USD', k, false, null, 0, 0
+       from unnest(array['adjustments', 'clearing', 'promotion', 'revenue']) k`,
+    [wallets],
+  );
+  const movements = `generate_series(0, $1::bigint - 1) w, (values (1, 'deposit', 100, 0), (2, 'deposit', 50, 100), (3, 'withdrawal', -30, 150)) m (nth, kind, amount, before)`;
+  await client.query(
+    `insert into transfers (no, id, event_at, created_at, reversible, overdraw, amount, tenant_id, kind)
+     select w * 3 + m.nth, md5('transfer|' || w || '|' || m.nth)::uuid, now(), now(), true, false, abs(m.amount), 'bench', m.kind from ${movements}`,
+    [wallets],
+  );
+  await client.query(
+    `insert into entries (transfer_no, n, account_id, amount, created_at, balance_before, balance_after, version)
+     select w * 3 + m.nth, e.n, e.account_id, e.sign * m.amount, now(), case e.n when 1 then m.before end, case e.n when 1 then m.before + m.amount end,
+            case e.n when 1 then m.nth end
+       from ${movements}, lateral (values (1, account_id('bench', md5('owner|' || w)::uuid, 'USD', 'available'), 1),
+                                          (2, account_id('bench', null, 'USD', 'clearing'), -1)) e (n, account_id, sign)`,
+    [wallets],
+  );
+  await client.query(`select setval('transfer_no_seq', $1::bigint * 3)`, [wallets]);
+  await client.query('reset session_replication_role');
+  await client.query('vacuum (analyze) accounts, transfers, entries');
+}
+
+/** Purchases of today by those wallets that no one has heard of yet. */
+export async function plantPurchases(client: pg.Client, wallets: number, events: number): Promise<void> {
+  await client.query(`select set_product('bench', 'bench', 'gold', 100, 'USD', 'bench')`);
+  await client.query(
+    `insert into provider_events (id, occurred_at, tenant_id, provider, event_id, type, payload_hash, payload)
+     select md5('event|' || n)::uuid, now(), 'bench', 'bench', 'event-' || n, 'ON_ORDER_COMPLETED', sha256(int8send(n)),
+            jsonb_build_object('orderId', 'order-' || n, 'uid', md5('owner|' || n % $1)::uuid, 'lines', jsonb_build_array(jsonb_build_object('productId', 'gold', 'quantity', 1)))
+       from generate_series(1, $2::bigint) n`,
+    [wallets, events],
+  );
+  await client.query('vacuum (analyze) provider_events');
+}
+
 /** A long export of the site's month, to be built; returns its id. */
 export async function askForExport(client: pg.Client, site: string, month: string): Promise<string> {
   const { rows } = await client.query(
@@ -163,6 +208,11 @@ export async function openBench() {
   return {
     ...surroundings,
     client,
+    async connect() {
+      const another = new pg.Client({ connectionString: postgres.superuserUrl });
+      await another.connect();
+      return another;
+    },
     async close() {
       await client.end();
       await surroundings.close();
