@@ -15,8 +15,8 @@ import { type ApiEnvironment, build_variables, database_variables, environment }
 import * as corrections from '../shared/corrections.ts';
 import { requireCronSecret } from '../shared/cron.ts';
 import { type DisputeAnswer, link_seconds, requestExport } from '../shared/dispute.ts';
-import { KernelError } from '../shared/errors.ts';
 import * as flags from '../shared/flag.ts';
+import { pageSize, readJson } from '../shared/input.ts';
 import { metricsJson, metricsText, readMetrics } from '../shared/metrics.ts';
 import { readReceipt } from '../shared/receipt.ts';
 import * as site from '../shared/site-api.ts';
@@ -28,7 +28,7 @@ import {
   requireService,
   tokenVerifier,
 } from '../shared/token.ts';
-import { type HttpAnswer, type HttpRequest, http, logger } from './runtime.ts';
+import { type HttpAnswer, type HttpRequest, http, logger, noRoute } from './runtime.ts';
 
 const body_bytes_max = 64 * 1024;
 const page_usual = 50;
@@ -167,7 +167,7 @@ const siteRoutes = [
   user('GET', '/{ref}/plan', (_, { identity, ref }) => site.readPlan(database, identity, ref)),
   user('GET', '/{ref}/quota', (_, { identity, ref }) => site.readQuota(database, identity, ref)),
   user('GET', '/{ref}/invoices', ({ query }, { identity, ref }) =>
-    site.readInvoices(database, identity, ref, query.cursor, site.pageSize(query.limit, 24, 120)),
+    site.readInvoices(database, identity, ref, query.cursor, pageSize(query.limit, 24, 120)),
   ),
   user('GET', '/{ref}/invoices/{month}', (_, { identity, ref, part }) =>
     site.proveInvoice(dispute.database, identity, ref, part('month')),
@@ -189,16 +189,12 @@ export const routes = [
   { method: 'GET' as const, path: '/api/billing/dispute-export', handler: http(env, exportMonth) },
   ...administrationRoutes,
   ...siteRoutes,
-  { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, notFound) },
+  { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, noRoute) },
 ];
 const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>(routes);
 /** The router takes three parameters, which Lambda would take for a callback handler. */
 export const handler = (event: APIGatewayProxyEventV2, context: Context) =>
   router(event, context, undefined as never);
-
-async function notFound({ method, path }: HttpRequest): Promise<never> {
-  throw new KernelError('not_found', `There is no ${method} ${path}.`);
-}
 
 async function contract(): Promise<HttpAnswer> {
   return { status: 200, headers: { 'cache-control': 'public, max-age=300' }, body: openapi };
@@ -278,15 +274,9 @@ function shown({ export_id, site_id, year_month, row_count, rows_done, export_ha
 type Export = Extract<DisputeAnswer, { kind: 'building' }>['found'];
 
 function page({ limit }: HttpRequest['query']): number {
-  return site.pageSize(limit, page_usual, page_max);
+  return pageSize(limit, page_usual, page_max);
 }
 
-function json(request: HttpRequest): unknown {
-  if (Buffer.byteLength(request.body) > body_bytes_max)
-    throw new KernelError('payload_too_large', 'Payload too large');
-  try {
-    return JSON.parse(request.body);
-  } catch {
-    throw new KernelError('invalid_json', 'The body is not JSON.');
-  }
+function json({ body }: HttpRequest): unknown {
+  return readJson(body, body_bytes_max);
 }

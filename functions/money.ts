@@ -7,12 +7,12 @@ import { build_variables, database_variables, environment, type MoneyEnvironment
 import { csvLine } from '../shared/csv.ts';
 import { deposit } from '../shared/deposit.ts';
 import { type ErrorCode, errorStatus, KernelError } from '../shared/errors.ts';
+import { pageSize, readJson } from '../shared/input.ts';
 import { type MoneyAnswer, optionalKey, requireKey, type Staff } from '../shared/money-answer.ts';
 import * as player from '../shared/player.ts';
-import { pageSize } from '../shared/site-api.ts';
 import { type Identity, requirePlatformAdmin, staffTenant, tokenVerifier } from '../shared/token.ts';
 import * as withdrawal from '../shared/withdrawal.ts';
-import { type HttpAnswer, type HttpRequest, http } from './runtime.ts';
+import { type HttpAnswer, type HttpRequest, http, noRoute } from './runtime.ts';
 
 const body_bytes_max = 256 * 1024;
 const page_usual = 50;
@@ -133,16 +133,12 @@ const financeRoutes = [
 export const routes = [
   ...playerRoutes,
   ...financeRoutes,
-  { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, notFound) },
+  { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, noRoute) },
 ];
 const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>(routes);
 /** The router takes three parameters, which Lambda would take for a callback handler. */
 export const handler = (event: APIGatewayProxyEventV2, context: Context) =>
   router(event, context, undefined as never);
-
-async function notFound({ method, path }: HttpRequest): Promise<never> {
-  throw new KernelError('not_found', `There is no ${method} ${path}.`);
-}
 
 /** What the ledger answered, as HTTP: a replay has the status and the body of the first answer. */
 function shown(
@@ -193,12 +189,5 @@ function number(value: string | undefined, name: string, min: number, max: numbe
 
 /** An empty body is an empty object: some calls say everything by their path and key. */
 function json({ body }: HttpRequest): unknown {
-  if (Buffer.byteLength(body) > body_bytes_max)
-    throw new KernelError('payload_too_large', 'Payload too large');
-  if (body === '') return {};
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new KernelError('invalid_json', 'The body is not JSON.');
-  }
+  return body === '' ? {} : readJson(body, body_bytes_max);
 }

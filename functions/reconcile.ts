@@ -7,7 +7,7 @@ import {
   environment,
   type ReconcileEnvironment,
 } from '../shared/config.ts';
-import { KernelError } from '../shared/errors.ts';
+import { readJson } from '../shared/input.ts';
 import { enqueue, type JobResult, jobs_max, readRange, runJobs } from '../shared/reconciliation.ts';
 import { type JobResult as Answer, type JobCall, job, logger, metrics } from './runtime.ts';
 
@@ -39,7 +39,7 @@ export const handler = job(env, { name: 'reconcile', database }, async (call): P
 });
 
 async function backfill({ body }: JobCall): Promise<Answer> {
-  const { months, ...range } = readRange(json(body));
+  const { months, ...range } = readRange(readJson(body));
   const { enqueued, active_sites } = await enqueue(database, range);
   return { ok: true, enqueued, months, sites: active_sites };
 }
@@ -60,12 +60,4 @@ function report(result: JobResult): void {
   else logger.info('BILLING_RECONCILE_OK', { ...result });
   const lost = Number(result.undelivered ?? 0) + Number(result.ledgerless ?? 0);
   if (lost > 0) metrics.addMetric('billing_delivery_drift_total', 'Count', lost);
-}
-
-function json(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new KernelError('invalid_json', 'The body is not JSON.');
-  }
 }

@@ -67,6 +67,11 @@ export function http(environment: BaseEnvironment, door: HttpDoor) {
   });
 }
 
+/** The door of every path that a function has no route for. */
+export async function noRoute({ method, path }: HttpRequest): Promise<never> {
+  throw new KernelError('not_found', `There is no ${method} ${path}.`);
+}
+
 /** Adds logs and metrics to any handler. */
 export function observed<Event, Result>(handler: (event: Event, context: Context) => Promise<Result>) {
   const publish = () => {

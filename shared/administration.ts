@@ -1,8 +1,10 @@
 // The operator's verbs: sites, plans, API keys, usage; each is one SQL function, audited in its own commit.
 import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
+import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
-import type { Database, Parameter, UsageCounter } from './ports.ts';
+import { parse, readCursor, writeCursor } from './input.ts';
+import type { Database, UsageCounter } from './ports.ts';
 import { apiKeyHash } from './site.ts';
 
 const key_prefix_length = 12;
@@ -86,20 +88,13 @@ export async function listSites(database: Database, cursor: string | undefined, 
   const last = page.at(-1);
   return {
     sites: page.map((row) => JSON.parse(row.site) as SiteRow),
-    next_cursor: rows.length > limit && last ? Buffer.from(last.cursor).toString('base64url') : null,
+    next_cursor: rows.length > limit && last ? writeCursor(last.cursor) : null,
   };
 }
 
 export async function setPlan(database: Database, ref: string, input: unknown, actor: string) {
-  const [row] = await database.query<{ plan: string }>(
-    'select set_site_plan(:ref, :plan::jsonb, :actor)::text plan',
-    {
-      ref,
-      plan: JSON.stringify(parse(plan, input)),
-      actor,
-    },
-  );
-  return { plan: JSON.parse(row?.plan ?? 'null') };
+  const sql = 'set_site_plan(:ref, :plan::jsonb, :actor)';
+  return { plan: await ask(database, sql, { ref, plan: JSON.stringify(parse(plan, input)), actor }) };
 }
 
 /** A new live key; of two live ones `rotate` revokes the oldest. The key itself is never stored. */
@@ -144,9 +139,9 @@ export const enforcementInput = z.strictObject(
 /** Raises a site's limit until an instant, when it falls back by itself; `until` null ends it now. */
 export async function unblockPlan(database: Database, ref: string, input: unknown, actor: string) {
   const { until, limit, reason } = parse(unblockInput, input);
-  const plan = await json(
+  const plan = await ask(
     database,
-    'select unblock_plan(:ref, :limit::bigint, :until::timestamptz, :reason, :actor)::text result',
+    'unblock_plan(:ref, :limit::bigint, :until::timestamptz, :reason, :actor)',
     { ref, limit, until, reason, actor },
   );
   return { plan };
@@ -155,19 +150,13 @@ export async function unblockPlan(database: Database, ref: string, input: unknow
 /** Switches the quotas of one site on or off. */
 export async function setEnforcement(database: Database, ref: string, input: unknown, actor: string) {
   const { enforced, reason } = parse(enforcementInput, input);
-  const plan = await json(database, 'select set_enforcement(:ref, :enforced, :reason, :actor)::text result', {
+  const plan = await ask(database, 'set_enforcement(:ref, :enforced, :reason, :actor)', {
     ref,
     enforced,
     reason,
     actor,
   });
   return { plan };
-}
-
-/** The one jsonb that a function returned as `result`. */
-export async function json(database: Database, sql: string, parameters: Record<string, Parameter>) {
-  const [row] = await database.query<{ result: string }>(sql, parameters);
-  return JSON.parse(row?.result ?? 'null');
 }
 
 export const memberInput = z.strictObject(
@@ -186,13 +175,13 @@ export async function setMember(
   actor: string,
 ) {
   const { role } = parse(memberInput, input);
-  const sql = 'select set_site_member(:ref, :user::uuid, :role, :actor)::text result';
-  return { member: await json(database, sql, { ref, user: requireUser(user), role, actor }) };
+  const sql = 'set_site_member(:ref, :user::uuid, :role, :actor)';
+  return { member: await ask(database, sql, { ref, user: requireUser(user), role, actor }) };
 }
 
 export async function removeMember(database: Database, ref: string, user: string, actor: string) {
-  const sql = 'select set_site_member(:ref, :user::uuid, null, :actor)::text result';
-  return { member: await json(database, sql, { ref, user: requireUser(user), actor }) };
+  const sql = 'set_site_member(:ref, :user::uuid, null, :actor)';
+  return { member: await ask(database, sql, { ref, user: requireUser(user), actor }) };
 }
 
 function requireUser(user: string): string {
@@ -210,11 +199,7 @@ export async function siteUsage(
   if (month !== undefined && !/^\d{4}-(0[1-9]|1[0-2])$/.test(month)) {
     throw new KernelError('invalid_request', 'A month is written YYYY-MM.');
   }
-  const [row] = await database.query<{ usage: string }>('select site_usage(:ref, :month)::text usage', {
-    ref,
-    month: month ?? null,
-  });
-  const usage = JSON.parse(row?.usage ?? '{}');
+  const usage = await ask(database, 'site_usage(:ref, :month)', { ref, month: month ?? null });
   const mirrored = await counter.get(usage.site_id, usage.year_month).catch(() => null);
   const billable = BigInt(usage.ledger.billable);
   const remaining = BigInt(usage.limit) - billable;
@@ -226,27 +211,7 @@ export async function siteUsage(
   };
 }
 
-export function readCursor(cursor: string): [string, string] {
-  const [at, id] = Buffer.from(cursor, 'base64url').toString('utf8').split(' ');
-  const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
-  if (!at || !time.test(at) || !id || !z.uuid().safeParse(id).success) {
-    throw new KernelError('invalid_request', 'The cursor is not one that this list gave.');
-  }
-  return [at, id];
-}
-
 function isOrigin(value: string): boolean {
   const url = value.includes('://') ? value : `https://${value}`;
   return URL.canParse(url) && ['', '/'].includes(new URL(url).pathname);
-}
-
-/** @throws KernelError `invalid_request` that names the first field at fault. */
-export function parse<T>(schema: z.ZodType<T>, input: unknown): T {
-  const parsed = schema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
-  const field = [...(issue?.path ?? []), ...unknown].join('.');
-  const message = unknown.length > 0 ? 'is not known' : issue?.message;
-  throw new KernelError('invalid_request', `${field ? `The field ${field}` : 'The body'} ${message}.`);
 }

@@ -1,5 +1,5 @@
 // Revenue assurance: the daily run over all wallets, page by page, and the invariants of money.
-import { json } from './administration.ts';
+import { ask, askMany } from './ask.ts';
 import { KernelError } from './errors.ts';
 import type { Database } from './ports.ts';
 
@@ -48,7 +48,7 @@ export async function reconcileWallets(
   database: Database,
   { date, by, key, until_ms }: { date: string | null; by: string; key: string | null; until_ms: number },
 ): Promise<WalletRun> {
-  let run = (await json(database, 'select begin_reconciliation(:date::date, :by, :key)::text result', {
+  let run = (await ask(database, 'begin_reconciliation(:date::date, :by, :key)', {
     date,
     by,
     key,
@@ -58,7 +58,7 @@ export async function reconcileWallets(
       await database.query('select release_reconciliation(:run::uuid)', { run: run.run_id });
       break;
     }
-    run = (await json(database, 'select reconcile_wallets(:run::uuid, :limit::integer)::text result', {
+    run = (await ask(database, 'reconcile_wallets(:run::uuid, :limit::integer)', {
       run: run.run_id,
       limit: String(page_owners),
     })) as WalletRun;
@@ -68,16 +68,14 @@ export async function reconcileWallets(
 
 /** The reports of a run, its own first. */
 export async function readReports(database: Database, { date, run_no }: WalletRun, limit: number) {
-  const rows = await database.query<{ report: string }>(
-    'select report::text from list_reports(:date::date, :run_no::integer, null, :limit::integer) report',
-    { date, run_no: String(run_no), limit: String(limit) },
-  );
-  return rows.map(({ report }) => JSON.parse(report) as Record<string, unknown>);
+  const call = 'list_reports(:date::date, :run_no::integer, null, :limit::integer)';
+  const parameters = { date, run_no: String(run_no), limit: String(limit) };
+  return (await askMany(database, call, parameters)) as Record<string, unknown>[];
 }
 
 /** Writes the findings of the daily invariants. */
 export async function checkInvariants(database: Database) {
-  return (await json(database, 'select wallet_invariants()::text result', {})) as {
+  return (await ask(database, 'wallet_invariants()')) as {
     findings: string;
     types: Record<string, string>;
   };

@@ -1,7 +1,8 @@
 // Backfills: what a request may ask for, and the loop that applies one event after the other until none is due.
-import { json } from './administration.ts';
+import { ask } from './ask.ts';
 import { requireDay } from './assurance.ts';
 import { KernelError } from './errors.ts';
+import { readJson } from './input.ts';
 import type { Database } from './ports.ts';
 
 export const events_usual = 1_000;
@@ -29,12 +30,7 @@ export interface Backfill {
 
 /** @throws KernelError `invalid_json` or `invalid_request` with one sentence. */
 export function readOrder(body: string): BackfillOrder {
-  let given: Record<string, unknown>;
-  try {
-    given = JSON.parse(body) as Record<string, unknown>;
-  } catch {
-    throw new KernelError('invalid_json', 'The body is not JSON.');
-  }
+  const given = readJson(body) as Record<string, unknown>;
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     throw new KernelError('invalid_request', 'The body must be a JSON object.');
   const { type = 'webhook_replay', startDate, endDate, dryRun = false, maxEvents = events_usual } = given;
@@ -55,19 +51,18 @@ function window({ type, start, end, events }: BackfillOrder) {
 
 /** What each event would do; writes nothing. */
 export async function planBackfill(database: Database, order: BackfillOrder) {
-  return (await json(
+  return (await ask(
     database,
-    'select plan_backfill(:type, :start::date, :end::date, :events::integer)::text result',
+    'plan_backfill(:type, :start::date, :end::date, :events::integer)',
     window(order),
   )) as { total: string; errors: string; plan: object[] };
 }
 
 export async function beginBackfill(database: Database, order: BackfillOrder, by: string): Promise<Backfill> {
-  return (await json(
-    database,
-    'select begin_backfill(:type, :start::date, :end::date, :events::integer, :by)::text result',
-    { ...window(order), by },
-  )) as Backfill;
+  return (await ask(database, 'begin_backfill(:type, :start::date, :end::date, :events::integer, :by)', {
+    ...window(order),
+    by,
+  })) as Backfill;
 }
 
 /** Applies event after event, each in a commit of its own, until none is due or the time is over. */
@@ -78,7 +73,7 @@ export async function workOn(
 ): Promise<{ backfill: Backfill; held: number }> {
   let held = 0;
   for (;;) {
-    const backfill = (await json(database, 'select backfill_step(:id)::text result', { id })) as Backfill;
+    const backfill = (await ask(database, 'backfill_step(:id)', { id })) as Backfill;
     if (backfill.held) held += 1;
     if (backfill.idle || Date.now() >= until_ms) return { backfill, held };
   }
@@ -106,14 +101,10 @@ export async function readMigration(
   limit: number,
 ) {
   return {
-    migration: await json(
-      database,
-      'select read_migration(:id, :after::bigint, :limit::integer)::text result',
-      {
-        id,
-        after: after ?? null,
-        limit: String(limit),
-      },
-    ),
+    migration: await ask(database, 'read_migration(:id, :after::bigint, :limit::integer)', {
+      id,
+      after: after ?? null,
+      limit: String(limit),
+    }),
   };
 }

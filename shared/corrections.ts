@@ -1,7 +1,9 @@
 // Corrections of a frozen invoice: one person proposes, another decides; the booking is a row of the open month.
 import * as z from 'zod';
-import { json, note, parse } from './administration.ts';
+import { note } from './administration.ts';
+import { ask, askMany } from './ask.ts';
 import { KernelError } from './errors.ts';
+import { parse } from './input.ts';
 import type { Database } from './ports.ts';
 
 const whole_signed = 'must be a whole number, with a minus sign where it is a credit';
@@ -27,11 +29,11 @@ export const decisionInput = z.strictObject(
 export async function proposeAdjustment(database: Database, ref: string, input: unknown, actor: string) {
   const adjustment = JSON.stringify(parse(adjustmentInput, input));
   return {
-    adjustment: await json(
-      database,
-      'select propose_adjustment(:ref, :adjustment::jsonb, :actor)::text result',
-      { ref, adjustment, actor },
-    ),
+    adjustment: await ask(database, 'propose_adjustment(:ref, :adjustment::jsonb, :actor)', {
+      ref,
+      adjustment,
+      actor,
+    }),
   };
 }
 
@@ -46,17 +48,15 @@ export async function decideAdjustment(
     throw new KernelError('adjustment_not_found', 'The site has no such proposal.');
   const approve = parse(decisionInput, input).decision === 'approved';
   return {
-    adjustment: await json(
-      database,
-      'select decide_adjustment(:ref, :id::uuid, :approve, :actor)::text result',
-      { ref, id, approve, actor },
-    ),
+    adjustment: await ask(database, 'decide_adjustment(:ref, :id::uuid, :approve, :actor)', {
+      ref,
+      id,
+      approve,
+      actor,
+    }),
   };
 }
 
 export async function listAdjustments(database: Database, ref: string) {
-  const rows = await database.query<{ row: string }>('select row::text from list_adjustments(:ref) row', {
-    ref,
-  });
-  return { adjustments: rows.map(({ row }) => JSON.parse(row)) };
+  return { adjustments: await askMany(database, 'list_adjustments(:ref)', { ref }) };
 }

@@ -1,6 +1,6 @@
 // A deposit: written down, given to the payment provider under one key, and credited once when the money was captured.
 import * as z from 'zod';
-import { parse } from './administration.ts';
+import { parse } from './input.ts';
 import { parseAmountMinor, parseCurrency } from './money.ts';
 import { ask, type MoneyAnswer } from './money-answer.ts';
 import { default_currency } from './player.ts';

@@ -1,10 +1,9 @@
 // The dispute export: evidence that a customer may ask for; short ones in the answer, long ones built aside and fetched by a link.
 import { createHash } from 'node:crypto';
 import { KernelError } from './errors.ts';
-import { disputeExport, export_columns, type MonthState } from './evidence.ts';
+import { asBytes, disputeExport, export_columns, type MonthState } from './evidence.ts';
 import { requireMonth } from './invoice.ts';
 import type { Database, Objects, Queue } from './ports.ts';
-import { asBytes } from './retention.ts';
 import { type Identity, isPlatformAdmin } from './token.ts';
 
 export const inline_rows_max = 20_000;

@@ -111,3 +111,8 @@ export async function* disputeExport(
   );
   if (adjustments.length > 0) yield Buffer.from(`\n${adjustments.map(({ line }) => line).join('\n')}`);
 }
+
+/** A text as content of an object. */
+export async function* asBytes(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}

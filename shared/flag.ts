@@ -1,7 +1,8 @@
 // Feature flags: what is switched on for all, for a share of the subjects, or for one tenant; every change is audited.
 import * as z from 'zod';
-import { json, parse } from './administration.ts';
+import { ask, askMany } from './ask.ts';
 import { KernelError } from './errors.ts';
+import { parse } from './input.ts';
 import type { Database } from './ports.ts';
 
 export const tenantInput = z
@@ -18,10 +19,7 @@ export const flagInput = z.strictObject(
 );
 
 export async function listFlags(database: Database, flag: string | null = null) {
-  const rows = await database.query<{ flag: string }>('select f::text flag from list_flags(:flag) f', {
-    flag,
-  });
-  return { flags: rows.map((row) => JSON.parse(row.flag)) };
+  return { flags: await askMany(database, 'list_flags(:flag)', { flag }) };
 }
 
 /** @throws KernelError `not_found` when there is no such flag. */
@@ -33,10 +31,10 @@ export async function readFlag(database: Database, flag: string) {
 
 export async function setFlag(database: Database, flag: string, input: unknown, actor: string) {
   const { value, tenant_id, percent } = parse(flagInput, input);
-  const sql = 'select set_flag(:flag, :value::boolean, :tenant, :percent::integer, :actor)::text result';
+  const sql = 'set_flag(:flag, :value::boolean, :tenant, :percent::integer, :actor)';
   const tenant = tenant_id ?? null;
   return {
-    flag: await json(database, sql, {
+    flag: await ask(database, sql, {
       flag,
       value,
       tenant,

@@ -1,4 +1,5 @@
 // Invoices: a month is frozen a site at a time: barrier, count, seal; what was frozen can be verified by anyone.
+import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
 import type { Database } from './ports.ts';
 
@@ -67,20 +68,10 @@ async function freezeSite(
 ): Promise<FrozenSite> {
   try {
     await database.query('select freeze_barrier(:site::uuid, :month) drained', { site, month });
-    const [row] = await database.query<{ frozen: string }>(
-      'select freeze_invoice(:site::uuid, :month, :commit, :by)::text frozen',
-      {
-        site,
-        month,
-        commit,
-        by,
-      },
-    );
-    const [seal] = await database.query<{ seal: string }>(
-      'select seal_invoice(:site::uuid, :month)::text seal',
-      { site, month },
-    );
-    return { site_id: site, ok: true, ...JSON.parse(row?.frozen ?? '{}'), ...JSON.parse(seal?.seal ?? '{}') };
+    const parameters = { site, month, commit, by };
+    const frozen = await ask(database, 'freeze_invoice(:site::uuid, :month, :commit, :by)', parameters);
+    const seal = await ask(database, 'seal_invoice(:site::uuid, :month)', { site, month });
+    return { site_id: site, ok: true, ...frozen, ...seal };
   } catch (error) {
     if (error instanceof KernelError && error.code === 'month_open') throw error;
     return { site_id: site, ok: false, error: (error as Error).message };

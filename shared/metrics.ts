@@ -1,4 +1,5 @@
 // The counters of the kernel as one flat object and as Prometheus text; each lives in the ledger or the counter table, none in a process.
+import { ask } from './ask.ts';
 import type { Database, OutcomeCounter } from './ports.ts';
 
 interface LedgerMetrics {
@@ -49,11 +50,10 @@ export type Metrics = Record<string, number | null>;
 
 /** Every counter; a table that is away leaves null in its own, never a wrong 0. */
 export async function readMetrics(database: Database, outcomes: OutcomeCounter) {
-  const [rows, counted] = await Promise.all([
-    database.query<{ metrics: string }>('select kernel_metrics()::text metrics'),
+  const [ledger, counted] = await Promise.all([
+    ask(database, 'kernel_metrics()') as Promise<LedgerMetrics>,
     outcomes.totals().catch(() => null),
   ]);
-  const ledger = JSON.parse(rows[0]?.metrics ?? '{}') as LedgerMetrics;
   const flat: Metrics = {
     billing_ingest_allowed_total: Number(ledger.allowed),
     billing_ingest_overage_total: Number(ledger.overage),

@@ -1,4 +1,5 @@
 // What every verb of money answers: the ledger's own words, a refusal included; and the key that each call needs.
+import { ask as askLedger } from './ask.ts';
 import { KernelError } from './errors.ts';
 import type { Database, Parameter } from './ports.ts';
 
@@ -12,15 +13,12 @@ export interface MoneyAnswer {
   [field: string]: unknown;
 }
 
-/** The one jsonb that a verb of the ledger returned. */
-export async function ask(
+/** What a verb of the ledger answered. */
+export const ask: (
   database: Database,
-  sql: string,
+  call: string,
   parameters: Record<string, Parameter>,
-): Promise<MoneyAnswer> {
-  const [row] = await database.query<{ answer: string }>(`select ${sql}::text answer`, parameters);
-  return JSON.parse(row?.answer ?? 'null');
-}
+) => Promise<MoneyAnswer> = askLedger;
 
 /** @throws KernelError `IDEMPOTENCY_KEY_REQUIRED` without a key of 1 to 200 printable characters. */
 export function requireKey(key: string | undefined): string {

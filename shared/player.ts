@@ -1,8 +1,8 @@
 // Players: registration, what finance knows of them, their balance, their limits, and corrections by a person.
 import * as z from 'zod';
-import { parse } from './administration.ts';
 import { KernelError } from './errors.ts';
 import { tenantInput } from './flag.ts';
+import { parse } from './input.ts';
 import { parseCurrency } from './money.ts';
 import { ask, type MoneyAnswer, type Staff } from './money-answer.ts';
 import type { Database } from './ports.ts';

@@ -1,4 +1,5 @@
 // The receipt of an event: what was decided about it, for those who may see its site.
+import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
 import type { Database } from './ports.ts';
 
@@ -16,9 +17,7 @@ export async function readReceipt(
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(ingestId)) {
     throw new KernelError('receipt_not_found', 'The site has no event with this ingest_id.');
   }
-  const [row] = await database.query<{ receipt: string }>(
-    'select read_receipt(:user::uuid, :platform_admin, :ref, :ingest_id::uuid)::text receipt',
-    { user, platform_admin: platformAdmin, ref, ingest_id: ingestId },
-  );
-  return JSON.parse(row?.receipt ?? '{}') as Record<string, unknown>;
+  const call = 'read_receipt(:user::uuid, :platform_admin, :ref, :ingest_id::uuid)';
+  const parameters = { user, platform_admin: platformAdmin, ref, ingest_id: ingestId };
+  return (await ask(database, call, parameters)) as Record<string, unknown>;
 }

@@ -1,5 +1,6 @@
 // Reconciliation: jobs that bring usage row and fast counter back to the ledger, and name what was billed but not delivered.
 import * as z from 'zod';
+import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
 import type { Database, UsageCounter } from './ports.ts';
 
@@ -117,11 +118,8 @@ export async function runJobs(
 async function runJob(database: Database, counter: UsageCounter, job: Job): Promise<JobResult> {
   const { site_id, year_month } = job;
   try {
-    const [row] = await database.query<{ result: string }>(
-      'select reconcile_site(:site::uuid, :month)::text result',
-      { site: site_id, month: year_month },
-    );
-    const compared = JSON.parse(row?.result ?? '{}') as Comparison;
+    const call = 'reconcile_site(:site::uuid, :month)';
+    const compared = (await ask(database, call, { site: site_id, month: year_month })) as Comparison;
     const drift = compared.skipped ? { drift_pct: 0 } : await reconcileCounter(counter, job, compared);
     const status = await finish(database, job, null, drift.drift_pct, { ...compared, ...drift });
     return { site_id, year_month, status, ...compared, ...drift };

@@ -2,8 +2,9 @@
 import { createHash, type Hash, randomUUID } from 'node:crypto';
 import { pipeline, Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
+import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
-import { archive_columns, ledgerLines, type MonthState } from './evidence.ts';
+import { archive_columns, asBytes, ledgerLines, type MonthState } from './evidence.ts';
 import type { Database, Objects } from './ports.ts';
 
 export const batch_rows = 10_000;
@@ -105,14 +106,7 @@ async function archiveMonth(
   month: string,
   window: string,
 ): Promise<void> {
-  const [row] = await database.query<{ state: string }>(
-    'select month_state(:site::uuid, :month)::text state',
-    {
-      site,
-      month,
-    },
-  );
-  const state = JSON.parse(row?.state ?? '{}') as MonthState;
+  const state = (await ask(database, 'month_state(:site::uuid, :month)', { site, month })) as MonthState;
   // a key of its own: a second run that finds the rows leaving must not write over the archive that stands for them
   const object_key = `ledger/${site}/${month}/${randomUUID()}.csv.gz`;
   const content = createHash('sha256');
@@ -206,10 +200,6 @@ async function hashOf(content: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = createHash('sha256');
   for await (const part of content) hash.update(part);
   return hash.digest('hex');
-}
-
-export async function* asBytes(text: string): AsyncGenerator<Uint8Array> {
-  yield Buffer.from(text);
 }
 
 /** Removes old events, or address and user agent of younger ones, in batches until none is left or the time is over. */

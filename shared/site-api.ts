@@ -1,7 +1,7 @@
 // What a site's people may read and do: each verb asks for a capability in the ledger, by the verified token's user.
 import * as z from 'zod';
-import { parse, readCursor } from './administration.ts';
-import { KernelError } from './errors.ts';
+import { ask, askMany } from './ask.ts';
+import { parse, readCursor, writeCursor } from './input.ts';
 import { requireMonth } from './invoice.ts';
 import type { Database, OutcomeCounter, Parameter, UsageCounter } from './ports.ts';
 import { type Identity, isPlatformAdmin } from './token.ts';
@@ -21,16 +21,6 @@ export const erasureInput = z.union(
 
 function caller(identity: Identity, ref: string): Record<string, Parameter> {
   return { user: identity.subject, platform_admin: isPlatformAdmin(identity), ref };
-}
-
-async function one(database: Database, sql: string, parameters: Record<string, Parameter>) {
-  const [row] = await database.query<{ result: string }>(`select ${sql}::text result`, parameters);
-  return JSON.parse(row?.result ?? 'null');
-}
-
-async function many(database: Database, sql: string, parameters: Record<string, Parameter>) {
-  const rows = await database.query<{ result: string }>(`select r::text result from ${sql} r`, parameters);
-  return rows.map(({ result }) => JSON.parse(result));
 }
 
 /** The sites that the user may see, with the role and capabilities there. */
@@ -54,7 +44,7 @@ export async function mySites(
   const last = rows.slice(0, limit).at(-1);
   return {
     sites: rows.slice(0, limit).map(({ site }) => JSON.parse(site)),
-    next_cursor: rows.length > limit && last ? Buffer.from(last.cursor).toString('base64url') : null,
+    next_cursor: rows.length > limit && last ? writeCursor(last.cursor) : null,
   };
 }
 
@@ -67,7 +57,7 @@ export async function readUsage(
   ref: string,
   month: string | undefined,
 ) {
-  const usage = await one(database, 'read_site_usage(:user::uuid, :platform_admin, :ref, :month)', {
+  const usage = await ask(database, 'read_site_usage(:user::uuid, :platform_admin, :ref, :month)', {
     ...caller(identity, ref),
     month: month === undefined ? null : requireMonth(month),
   });
@@ -85,13 +75,13 @@ export async function readUsage(
 
 export async function readPlan(database: Database, identity: Identity, ref: string) {
   return {
-    plan: await one(database, 'read_site_plan(:user::uuid, :platform_admin, :ref)', caller(identity, ref)),
+    plan: await ask(database, 'read_site_plan(:user::uuid, :platform_admin, :ref)', caller(identity, ref)),
   };
 }
 
 export async function readQuota(database: Database, identity: Identity, ref: string) {
   return {
-    quota: await one(database, 'read_site_quota(:user::uuid, :platform_admin, :ref)', caller(identity, ref)),
+    quota: await ask(database, 'read_site_quota(:user::uuid, :platform_admin, :ref)', caller(identity, ref)),
   };
 }
 
@@ -103,7 +93,7 @@ export async function readInvoices(
   cursor: string | undefined,
   limit: number,
 ) {
-  const invoices = await many(
+  const invoices = await askMany(
     database,
     'read_invoices(:user::uuid, :platform_admin, :ref, :before, :limit::integer)',
     {
@@ -119,7 +109,7 @@ export async function readInvoices(
 /** The invoice of a month, recomputed from the ledger now. */
 export async function proveInvoice(database: Database, identity: Identity, ref: string, month: string) {
   return {
-    proof: await one(database, 'read_invoice_proof(:user::uuid, :platform_admin, :ref, :month)', {
+    proof: await ask(database, 'read_invoice_proof(:user::uuid, :platform_admin, :ref, :month)', {
       ...caller(identity, ref),
       month: requireMonth(month),
     }),
@@ -128,14 +118,14 @@ export async function proveInvoice(database: Database, identity: Identity, ref: 
 
 export async function readJobs(database: Database, identity: Identity, ref: string) {
   return {
-    jobs: await many(database, 'read_jobs(:user::uuid, :platform_admin, :ref)', caller(identity, ref)),
+    jobs: await askMany(database, 'read_jobs(:user::uuid, :platform_admin, :ref)', caller(identity, ref)),
   };
 }
 
 /** Erases the payloads of one event, session or fingerprint; the ledger's proof stays. */
 export async function erasePayloads(database: Database, identity: Identity, ref: string, input: unknown) {
   const selector = parse(erasureInput, input);
-  return one(
+  return ask(
     database,
     'erase_payloads(:user::uuid, :platform_admin, :ref, :selector::jsonb, :limit::integer)',
     {
@@ -144,13 +134,4 @@ export async function erasePayloads(database: Database, identity: Identity, ref:
       limit: String(erase_rows_max),
     },
   );
-}
-
-/** The size of a page as the query asks for it. */
-export function pageSize(limit: string | undefined, usual: number, max: number): number {
-  if (limit === undefined) return usual;
-  const size = Number(limit);
-  if (!Number.isInteger(size) || size < 1 || size > max)
-    throw new KernelError('invalid_request', `The parameter limit must be a whole number from 1 to ${max}.`);
-  return size;
 }

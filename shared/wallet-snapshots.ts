@@ -1,7 +1,8 @@
 // Taking over the balances of the system before: what a request may ask for, and the loop over its batches.
 import * as z from 'zod';
-import { json, parse } from './administration.ts';
+import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
+import { parse } from './input.ts';
 import type { Database } from './ports.ts';
 
 const flag = z.boolean('must be true or false').default(false);
@@ -69,7 +70,7 @@ export async function planWallets(
   database: Database,
   { tenant, force, pending }: WalletOrder,
 ): Promise<object> {
-  return json(database, 'select plan_wallets(:tenant, :force, :pending)::text result', {
+  return ask(database, 'plan_wallets(:tenant, :force, :pending)', {
     tenant,
     force,
     pending,
@@ -81,19 +82,21 @@ export async function backfillWallets(database: Database, order: WalletOrder, by
   const { tenant, force, pending, hash, confirm, batch } = order;
   let id = order.id;
   if (id === undefined) {
-    const begun = (await json(
-      database,
-      'select begin_wallets(:tenant, :by, :force, :pending, :hash, :confirm)::text result',
-      { tenant, by, force, pending, hash, confirm },
-    )) as Progress;
+    const begun = (await ask(database, 'begin_wallets(:tenant, :by, :force, :pending, :hash, :confirm)', {
+      tenant,
+      by,
+      force,
+      pending,
+      hash,
+      confirm,
+    })) as Progress;
     id = begun.id;
   }
   for (;;) {
-    const { status, checkpoint } = (await json(
-      database,
-      'select backfill_wallets(:id, :batch::integer)::text result',
-      { id, batch },
-    )) as Progress;
+    const { status, checkpoint } = (await ask(database, 'backfill_wallets(:id, :batch::integer)', {
+      id,
+      batch,
+    })) as Progress;
     const { player_id, currency, ...summary } = checkpoint ?? {};
     if (status !== 'running' || Date.now() >= until_ms) return { id, status, summary };
   }

@@ -1,5 +1,6 @@
 // Is the kernel well? Judges what the ledger, the dead-letter queues and a canary event say; the worst check is the verdict.
 import { randomUUID } from 'node:crypto';
+import { ask } from './ask.ts';
 import type { Database } from './ports.ts';
 
 export const levels = ['ok', 'degraded', 'alarm', 'critical'] as const;
@@ -42,8 +43,7 @@ const canary_poll_ms = 250;
 const canary_request_ms = 10_000;
 
 export async function readChecks(database: Database): Promise<LedgerChecks> {
-  const [row] = await database.query<{ checks: string }>('select watchtower_checks()::text checks');
-  return JSON.parse(row?.checks ?? '{}') as LedgerChecks;
+  return (await ask(database, 'watchtower_checks()')) as LedgerChecks;
 }
 
 /** One check for each thing that can be wrong; the names are those of the runbook's headings. */

@@ -1,9 +1,9 @@
 // A withdrawal: asked for by a player, reviewed and paid by finance. A payout goes to the provider between two calls of the
 // ledger, so that whatever dies in between is found and settled under the same key.
 import * as z from 'zod';
-import { parse, readCursor } from './administration.ts';
 import { paymentBody } from './deposit.ts';
 import { KernelError } from './errors.ts';
+import { parse, readCursor, writeCursor } from './input.ts';
 import { ask, type MoneyAnswer, type Staff } from './money-answer.ts';
 import { requireId } from './player.ts';
 import type { Database, PaymentOrder, PaymentProvider, PaymentResult } from './ports.ts';
@@ -151,7 +151,7 @@ export async function list(
     outcome: 'done' as const,
     items: rows.slice(0, limit).map(({ cursor: _, ...item }) => item),
     meta: { total: found.total, limit, offset },
-    next_cursor: last ? Buffer.from(last.cursor).toString('base64url') : null,
+    next_cursor: last ? writeCursor(last.cursor) : null,
   };
 }
 

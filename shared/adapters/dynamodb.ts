@@ -16,6 +16,7 @@ export function usageCounter(table: string): UsageCounter {
     maxAttempts: 1, // the next event writes a newer figure anyway
     requestHandler: { connectionTimeout: 500, requestTimeout: 1_000, throwOnRequestTimeout: true },
   });
+  const counted = outcomeCounter(table, client);
   const key = (site: string, month: string) => ({ site_id: { S: site }, year_month: { S: month } });
   return {
     async set(site, month, used, asOf, outcomes = {}) {
@@ -37,7 +38,7 @@ export function usageCounter(table: string): UsageCounter {
         );
       } catch (error) {
         if (!(error instanceof ConditionalCheckFailedException)) throw error;
-        await outcomeCounter(table, client).add(site, month, outcomes); // a later commit was faster
+        await counted.add(site, month, outcomes); // a later commit was faster
       }
     },
     async get(site, month) {
