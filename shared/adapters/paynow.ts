@@ -1,0 +1,62 @@
+// PayNow, a shop: its orders, renewals, refunds and chargebacks become points by the catalogue of products.
+import * as z from 'zod';
+import { KernelError } from '../errors.ts';
+import type { PaymentProvider, ProviderSecret, WebhookReading, WebhookRequest } from '../ports.ts';
+import { hmacMatches, isRecent, parseWebhook } from '../webhook.ts';
+
+/** What moves points; the others are known, and change nothing. */
+const types = [
+  'ON_ORDER_COMPLETED',
+  'ON_DELIVERY_ITEM_ADDED',
+  'ON_SUBSCRIPTION_RENEWED',
+  'ON_REFUND',
+  'ON_CHARGEBACK',
+];
+
+const event = z.object({
+  id: z.string().min(1).max(128),
+  event_type: z.string().min(1).max(64).optional(),
+  event: z.string().min(1).max(64).optional(),
+  created_at: z.iso.datetime({ offset: true }).optional(),
+  customer: z
+    .object({
+      id: z.string().max(128).optional(),
+      metadata: z.object({ uid: z.uuid().optional() }).optional(),
+    })
+    .optional(),
+  body: z.unknown().optional(),
+});
+
+export function payNow(): PaymentProvider {
+  return { name: 'paynow', readWebhook };
+}
+
+function readWebhook({ headers, raw, now_ms }: WebhookRequest, secret: ProviderSecret): WebhookReading {
+  const timestamp = headers['paynow-timestamp'] ?? '';
+  const given = headers['paynow-signature'];
+  const well =
+    given !== undefined &&
+    /^[A-Za-z0-9+/]{43}=$/.test(given) &&
+    /^\d{1,15}$/.test(timestamp) &&
+    isRecent(Number(timestamp), now_ms) &&
+    hmacMatches(secret, `${timestamp}.`, raw, Buffer.from(given, 'base64'));
+  if (!well) return { signature: given === undefined ? 'none' : 'invalid', events: [] };
+  const payload = parseWebhook(raw);
+  const read = event.safeParse(payload);
+  if (!read.success) throw new KernelError('INVALID_WEBHOOK', 'The webhook needs an id and an event type.');
+  const { id, event_type, event: named, created_at, customer } = read.data;
+  const type = event_type ?? named;
+  if (type === undefined) throw new KernelError('INVALID_WEBHOOK', 'Missing event type.');
+  const player_id = customer?.metadata?.uid;
+  return {
+    signature: 'valid',
+    events: [
+      {
+        ...{ event_id: id, type, payload, occurred_at: created_at ?? new Date(now_ms).toISOString() },
+        ...(!types.includes(type) && { ignored: true }),
+        ...(player_id && { player_id }),
+        ...(customer?.id && { customer_id: customer.id }),
+      },
+    ],
+  };
+}

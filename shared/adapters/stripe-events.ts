@@ -1,0 +1,57 @@
+// Stripe's events in the kernel's words: what each means for a deposit or a withdrawal, and which ones are listened to.
+import type Stripe from 'stripe';
+import type { EventKind, ProviderEvent } from '../ports.ts';
+
+const kinds = {
+  'payment_intent.amount_capturable_updated': 'deposit_authorized',
+  'payment_intent.succeeded': 'deposit_captured',
+  'payment_intent.payment_failed': 'deposit_failed',
+  'payment_intent.canceled': 'deposit_failed',
+  'payout.paid': 'withdraw_paid',
+  'payout.failed': 'withdraw_failed',
+  'payout.canceled': 'withdraw_failed',
+  'refund.created': 'refund',
+  'refund.updated': 'refund',
+  'charge.dispute.funds_withdrawn': 'chargeback',
+  'charge.dispute.funds_reinstated': 'chargeback_won',
+} as const satisfies Partial<Record<Stripe.Event['type'], EventKind>>;
+
+export const events_listened = Object.keys(kinds) as (keyof typeof kinds)[];
+
+type Moved = Stripe.PaymentIntent | Stripe.Payout | Stripe.Refund | Stripe.Dispute;
+
+/** Null for an event that moves no money, and for one about a payment that was not made here. */
+export function readStripeEvent(event: Stripe.Event): ProviderEvent | null {
+  const kind = kinds[event.type as keyof typeof kinds] as EventKind | undefined;
+  if (kind === undefined) return null;
+  const moved = event.data.object as Moved;
+  if (moved.object === 'refund' && moved.status !== 'succeeded') return null;
+  const { tx_id, tenant_id, player_id, attempt_key } = (moved.metadata ?? {}) as Record<string, string>;
+  const provider_ref = reference(moved);
+  if (tx_id === undefined && (moved.object === 'payout' || provider_ref === undefined)) return null;
+  return {
+    ...{ event_id: event.id, type: event.type, kind, payload: event },
+    occurred_at: new Date(event.created * 1_000).toISOString(),
+    amount_minor: String(amount(moved)),
+    currency: moved.currency.toUpperCase(),
+    ...(provider_ref !== undefined && { provider_ref }),
+    ...((moved.object === 'refund' || moved.object === 'dispute') && { ref: moved.id }),
+    ...(tx_id !== undefined && { tx_id }),
+    ...(tenant_id !== undefined && { tenant_id }),
+    ...(player_id !== undefined && { player_id }),
+    ...(attempt_key !== undefined && moved.object === 'payout' && { attempt_key }),
+  };
+}
+
+/** What Stripe calls the payment: refunds and disputes made by hand know it when they know nothing else of ours. */
+function reference(moved: Moved): string | undefined {
+  if (moved.object === 'payment_intent' || moved.object === 'payout') return moved.id;
+  const { payment_intent } = moved;
+  return typeof payment_intent === 'string' ? payment_intent : payment_intent?.id;
+}
+
+function amount(moved: Moved): number {
+  return moved.object === 'payment_intent' && moved.status === 'succeeded'
+    ? moved.amount_received
+    : moved.amount;
+}
