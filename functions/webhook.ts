@@ -46,7 +46,13 @@ const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResul
 export const handler = (event: APIGatewayProxyEventV2, context: Context) =>
   router(event, context, undefined as never);
 
-async function receive({ headers, raw, pathParameters, query }: HttpRequest): Promise<HttpAnswer> {
+async function receive({
+  headers,
+  raw,
+  pathParameters,
+  query,
+  request_id,
+}: HttpRequest): Promise<HttpAnswer> {
   const provider = providers.of(pathParameters.provider ?? '');
   if (!provider) throw new KernelError('UNSUPPORTED_PROVIDER', 'There is no such payment provider.');
   const account = query.account ?? '';
@@ -65,10 +71,10 @@ async function receive({ headers, raw, pathParameters, query }: HttpRequest): Pr
     throw new KernelError('UNKNOWN_PLAYER', 'The webhook names a player or tenant that does not exist.');
   const tx_id = kept[0]?.tx_id;
   const idempotent = kept.every(({ created }) => !created);
-  return { status: 200, body: { ok: true, status: 'ok', idempotent, ...(tx_id && { tx_id }) } };
+  return { status: 200, body: { ok: true, status: 'ok', idempotent, ...(tx_id && { tx_id }), request_id } };
 }
 
-async function receivePayout({ headers, raw }: HttpRequest): Promise<HttpAnswer> {
+async function receivePayout({ headers, raw, request_id }: HttpRequest): Promise<HttpAnswer> {
   const request = { headers, raw: raw(), now_ms: systemClock.now().getTime() };
   requirePlain(request);
   const { provider, event } = await readPayoutWebhook(request, providers);
@@ -76,9 +82,9 @@ async function receivePayout({ headers, raw }: HttpRequest): Promise<HttpAnswer>
   const kept = await keep(database, provider, '', 'valid', hash, [event]);
   await announce(kept);
   if (kept.some(({ unknown }) => unknown))
-    return { status: 200, body: { ok: true, status: 'ok', orphan: true } };
+    return { status: 200, body: { ok: true, status: 'ok', orphan: true, request_id } };
   const replay = kept.every(({ created }) => !created);
-  return { status: 200, body: { ok: true, status: 'ok', replay } };
+  return { status: 200, body: { ok: true, status: 'ok', replay, request_id } };
 }
 
 /** A message that is lost costs a minute: the events are kept, and `process` looks for what nobody named. */

@@ -26,6 +26,9 @@ const consume = (queue: string): string[] =>
   ['ChangeMessageVisibility', 'DeleteMessage', 'GetQueueAttributes', 'GetQueueUrl', 'ReceiveMessage'].map(
     (action) => `sqs:${action} on ${queue}`,
   );
+const PROVIDERS = ['mockpsp', 'stripe', 'paynow'].map(
+  (provider) => `secretsmanager:GetSecretValue on Payments${provider}`,
+);
 const secret = (id: string): string => `secretsmanager:GetSecretValue on Ledger${id}`;
 
 const GRANTS: Record<FunctionName, string[]> = {
@@ -63,9 +66,10 @@ const GRANTS: Record<FunctionName, string[]> = {
     secret('kerneljobsSecret'),
     CRON_SECRET,
     'dynamodb:Scan on Usage',
-    ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'].map(
-      (queue) => `sqs:GetQueueAttributes on ${queue}`,
-    ),
+    ...[
+      ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'],
+      ...['PaymentsEventsDeadLetters', 'PaymentsRunsDeadLetters'],
+    ].map((queue) => `sqs:GetQueueAttributes on ${queue}`),
     ...FAILURES,
   ],
   assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
@@ -91,7 +95,39 @@ const GRANTS: Record<FunctionName, string[]> = {
     's3:GetObject on Exports/*',
     'sqs:SendMessage on ExportQueue',
   ],
-  money: [...BASE('Money'), ...QUERY, secret('kernelmoneySecret')],
+  money: [
+    ...BASE('Money'),
+    ...QUERY,
+    secret('kernelmoneySecret'),
+    ...PROVIDERS,
+    'sqs:SendMessage on PaymentsRunsQueue',
+  ],
+  webhook: [
+    ...BASE('Webhook'),
+    ...QUERY,
+    secret('kernelwebhookSecret'),
+    ...PROVIDERS,
+    'sqs:SendMessage on PaymentsEventsQueue',
+  ],
+  process: [
+    ...BASE('Process'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    CRON_SECRET,
+    ...PROVIDERS,
+    ...consume('PaymentsEventsQueue'),
+    ...FAILURES,
+  ],
+  match: [
+    ...BASE('Match'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    CRON_SECRET,
+    ...PROVIDERS,
+    'sqs:SendMessage on PaymentsEventsQueue',
+    ...consume('PaymentsRunsQueue'),
+    ...FAILURES,
+  ],
   migrate: [
     ...BASE('MigrationsMigrate'),
     ...QUERY,
@@ -104,6 +140,7 @@ const GRANTS: Record<FunctionName, string[]> = {
       'kerneljobsSecret',
       'kernelapiSecret',
       'kernelmoneySecret',
+      'kernelwebhookSecret',
       'MasterSecretAttachment',
     ].map(secret),
   ],
@@ -134,7 +171,8 @@ describe.each(STAGE_NAMES)('%s', (name) => {
     }
     const functions = [
       ...['Api', 'Assure', 'Backfill', 'Cleanup', 'Deliver', 'Export', 'Freeze', 'Ingest'],
-      ...['MigrationsMigrate', 'Money', 'Reconcile', 'Recover', 'Sweep', 'Watchtower'],
+      ...['Match', 'MigrationsMigrate', 'Money', 'Process', 'Reconcile', 'Recover', 'Sweep'],
+      ...['Watchtower', 'Webhook'],
     ];
     expect(wide.sort()).toEqual([
       // Each deployment invokes the version of `migrate` that it has just made, and no other function.

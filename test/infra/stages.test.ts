@@ -21,6 +21,10 @@ const STATEFUL = {
     'LedgerkernelingestSecretC0D529D1',
     'LedgerkerneljobsSecretB0311314',
     'LedgerkernelmoneySecretA63B8066',
+    'LedgerkernelwebhookSecret1765CBF1',
+    'PaymentsmockpspFA897ED3',
+    'Paymentspaynow229E6106',
+    'PaymentsstripeA526E330',
   ],
   'AWS::SQS::Queue': [
     'DeliveryDeadLettersA8B3558F',
@@ -175,6 +179,9 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
       'ANY /api/cron/invoice-freeze',
       ...['', '/backfill', '/enqueue', '/run'].map((path) => `ANY /api/cron/reconcile-usage${path}`),
       'ANY /api/cron/money-sweep',
+      'ANY /api/cron/payments-match',
+      'ANY /api/cron/payments-match/catch-up',
+      'ANY /api/cron/payments-process',
       'ANY /api/cron/recover',
       'ANY /api/jobs/backfill',
       'ANY /api/jobs/backfill-wallets',
@@ -182,7 +189,11 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
       'ANY /api/cron/watchtower',
       'ANY /api/sites/{proxy+}',
       'ANY /api/sync',
-      ...['admin', 'finance', 'finance-actions', 'player'].map((part) => `ANY /api/v1/${part}/{proxy+}`),
+      ...['admin', 'finance', 'finance-actions', 'payments', 'player', 'reconciliation'].map(
+        (part) => `ANY /api/v1/${part}/{proxy+}`,
+      ),
+      'POST /api/v1/finance/withdrawals/payout/webhook',
+      'POST /api/v1/payments/webhook/{provider}',
       'GET /api/billing/{proxy+}',
       'GET /api/health',
       'GET /api/metrics',
@@ -205,13 +216,13 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
       Properties.FunctionName.Ref.replace(/Function.*/, ''),
       Properties,
     ]);
-    const { Deliver, Export, ...others } = Object.fromEntries(sources);
+    const { Deliver, Export, Process, Match, ...others } = Object.fromEntries(sources);
     expect(others).toEqual({});
-    for (const { FunctionResponseTypes, ScalingConfig } of [Deliver, Export]) {
+    for (const { FunctionResponseTypes, ScalingConfig } of [Deliver, Export, Process, Match]) {
       expect(FunctionResponseTypes).toEqual(['ReportBatchItemFailures']);
       expect(ScalingConfig.MaximumConcurrency).toBeGreaterThanOrEqual(2);
     }
-    expect([Deliver.BatchSize, Export.BatchSize]).toEqual([10, 1]);
+    expect([Deliver, Export, Process, Match].map(({ BatchSize }) => BatchSize)).toEqual([10, 1, 10, 1]);
     expect(Export.ScalingConfig.MaximumConcurrency).toBe(2);
   });
 

@@ -1,0 +1,116 @@
+// The contract of payments: what providers call, which provider carries a method, and what a shop's products credit.
+import * as z from 'zod';
+import { finance } from './contract-finance.ts';
+import { currency } from './contract-money.ts';
+import type { Operation } from './contract-operation.ts';
+import { count, ok, uuid } from './contract-schemas.ts';
+import type { ErrorCode } from './errors.ts';
+import { ceilingInput } from './finding.ts';
+import { methodInput, productInput } from './payment-method.ts';
+import { payoutWebhook } from './payout-webhook.ts';
+
+const webhookErrors: ErrorCode[] = [
+  ...(['INVALID_WEBHOOK', 'WEBHOOK_SIGNATURE_INVALID', 'UNSUPPORTED_PROVIDER'] as const),
+  ...(['payload_too_large', 'content_encoding_unsupported', 'text_invalid', 'invalid_request'] as const),
+];
+const webhooks: Operation[] = [
+  {
+    ...{ id: 'receiveWebhook', method: 'post', path: '/api/v1/payments/webhook/{provider}' },
+    ...{ tag: 'payments', caller: 'anyone', summary: 'What a payment provider says' },
+    description:
+      'Verified over its raw bytes by the provider’s own headers, kept, and then answered; it is applied a moment later. Sent again, it is answered with idempotent: true.',
+    parameters: {
+      path: z.object({ provider: z.string().meta({ description: 'mockpsp, stripe or paynow.' }) }),
+      query: z.object({
+        account: z.string().max(128).optional().meta({ description: 'Which account at the provider.' }),
+      }),
+    },
+    body: { 'application/json': z.looseObject({}) },
+    replies: [
+      {
+        ...{ status: 200, description: 'Kept.' },
+        body: ok({ status: z.literal('ok'), idempotent: z.boolean(), tx_id: uuid.optional() }),
+      },
+    ],
+    errors: [...webhookErrors, 'MISSING_IDS', 'UNKNOWN_PLAYER'],
+  },
+  {
+    ...{ id: 'receivePayoutWebhook', method: 'post', path: '/api/v1/finance/withdrawals/payout/webhook' },
+    ...{ tag: 'payments', caller: 'anyone', summary: 'What became of a payout' },
+    description:
+      'Signed by X-Webhook-Signature, the hex HMAC-SHA256 of X-Webhook-Timestamp (seconds), a point and the raw body.',
+    parameters: {
+      header: z.object({
+        'x-webhook-timestamp': z.string().optional(),
+        'x-webhook-signature': z.string().optional(),
+      }),
+    },
+    body: { 'application/json': payoutWebhook },
+    replies: [
+      {
+        ...{ status: 200, description: 'Kept; orphan: no such withdrawal is known.' },
+        body: ok({
+          status: z.literal('ok'),
+          replay: z.boolean().optional(),
+          orphan: z.literal(true).optional(),
+        }),
+      },
+    ],
+    errors: [
+      ...webhookErrors,
+      ...(['WEBHOOK_SIGNATURE_MISSING', 'WEBHOOK_TIMESTAMP_INVALID', 'WEBHOOK_SECRET_MISSING'] as const),
+    ],
+  },
+];
+
+const method = z.strictObject({ method: z.string(), provider: z.string(), of_tenant: z.boolean() });
+const product = z
+  .strictObject({
+    ...{ tenant_id: z.string(), provider: z.string(), product_id: z.string(), currency, points: count },
+    ...{ version: z.int(), updated_at: z.string() },
+  })
+  .meta({ id: 'Product', description: 'What one piece of a shop’s product credits, in minor units.' });
+const settings: Operation[] = [
+  finance(
+    {
+      ...{ id: 'listPaymentMethods', method: 'get', path: '/admin/payment-methods', summary: 'Methods' },
+      description: 'Which provider carries each payment method.',
+    },
+    { answer: ok({ methods: z.array(method) }) },
+  ),
+  finance(
+    {
+      ...{ id: 'setPaymentMethod', method: 'put', path: '/admin/payment-methods' },
+      summary: 'Who carries a method',
+      description: 'For a tenant, or for everybody who has no row of their own; needs a platform admin.',
+    },
+    {
+      answer: ok({ tenant_id: z.string(), method: z.string(), provider: z.string() }),
+      input: methodInput,
+    },
+  ),
+  finance(
+    {
+      ...{ id: 'listProducts', method: 'get', path: '/admin/products', summary: 'Products' },
+      description: 'What the products of the tenant’s shops credit.',
+    },
+    { answer: ok({ products: z.array(product) }) },
+  ),
+  finance(
+    {
+      ...{ id: 'setProduct', method: 'put', path: '/admin/products', summary: 'What a product credits' },
+      description: 'From now on; needs a platform admin.',
+    },
+    { answer: ok({ product }), input: productInput },
+  ),
+  finance(
+    {
+      ...{ id: 'setCorrectionCeiling', method: 'put', path: '/admin/correction-ceiling' },
+      summary: 'How much one person may correct',
+      description: 'In whole units of a currency; above it a second person approves. Needs a platform admin.',
+    },
+    { answer: ok({ tenant_id: z.string(), ceiling_units: count }), input: ceilingInput },
+  ),
+];
+
+export const paymentOperations: Operation[] = [...webhooks, ...settings];
