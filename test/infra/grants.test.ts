@@ -19,13 +19,9 @@ const BASE = (entry: string): string[] => [
   'xray:PutTraceSegments on *',
 ];
 const CRON_SECRET = 'secretsmanager:GetSecretValue on CronSecret';
-const FAILURES = ['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
-  (action) => `sqs:${action} on FailedInvocations`,
-);
+const FAILURES = 'sqs:SendMessage on FailedInvocations';
 const consume = (queue: string): string[] =>
-  ['ChangeMessageVisibility', 'DeleteMessage', 'GetQueueAttributes', 'GetQueueUrl', 'ReceiveMessage'].map(
-    (action) => `sqs:${action} on ${queue}`,
-  );
+  ['DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage'].map((action) => `sqs:${action} on ${queue}`);
 const secret = (id: string): string => `secretsmanager:GetSecretValue on Ledger${id}`;
 
 const GRANTS: Record<FunctionName, string[]> = {
@@ -38,7 +34,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     'sqs:SendMessage on DeliveryQueue',
   ],
   deliver: [...BASE('Deliver'), ...QUERY, secret('kerneldeliverSecret'), ...consume('DeliveryQueue')],
-  recover: [...BASE('Recover'), ...QUERY, secret('kerneldeliverSecret'), CRON_SECRET, ...FAILURES],
+  recover: [...BASE('Recover'), ...QUERY, secret('kerneldeliverSecret'), CRON_SECRET, FAILURES],
   reconcile: [
     ...BASE('Reconcile'),
     ...QUERY,
@@ -46,16 +42,16 @@ const GRANTS: Record<FunctionName, string[]> = {
     CRON_SECRET,
     'dynamodb:GetItem on Usage',
     'dynamodb:UpdateItem on Usage',
-    ...FAILURES,
+    FAILURES,
   ],
-  freeze: [...BASE('Freeze'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
+  freeze: [...BASE('Freeze'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, FAILURES],
   cleanup: [
     ...BASE('Cleanup'),
     ...QUERY,
     secret('kerneljobsSecret'),
     CRON_SECRET,
     ...['AbortMultipartUpload', 'GetObject', 'PutObject'].map((action) => `s3:${action} on Evidence/*`),
-    ...FAILURES,
+    FAILURES,
   ],
   watchtower: [
     ...BASE('Watchtower'),
@@ -66,11 +62,11 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'].map(
       (queue) => `sqs:GetQueueAttributes on ${queue}`,
     ),
-    ...FAILURES,
+    FAILURES,
   ],
-  assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
-  backfill: [...BASE('Backfill'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
-  sweep: [...BASE('Sweep'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
+  assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), FAILURES],
+  backfill: [...BASE('Backfill'), ...QUERY, secret('kerneljobsSecret'), FAILURES],
+  sweep: [...BASE('Sweep'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, FAILURES],
   export: [
     ...BASE('Export'),
     ...QUERY,
@@ -95,7 +91,7 @@ const GRANTS: Record<FunctionName, string[]> = {
   migrate: [
     ...BASE('MigrationsMigrate'),
     ...QUERY,
-    ...['BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
+    ...['BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
       (action) => `rds-data:${action} on LedgerCluster`,
     ),
     ...[
