@@ -171,7 +171,7 @@ function createProcess(parts: JobParts, apiUrl: string) {
       API_URL: apiUrl,
     },
   });
-  payments.letRead(processor);
+  payments.letRead(processor, 'mockpsp', 'stripe');
   return processor;
 }
 
@@ -187,7 +187,7 @@ function createMatch(parts: JobParts) {
       PAYMENT_QUEUE_URL: payments.events.queue.queueUrl,
     },
   });
-  payments.letRead(match);
+  payments.letRead(match, 'stripe');
   match.allow(['sqs:SendMessage'], payments.events.queue.queueArn);
   return match;
 }

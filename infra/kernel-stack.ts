@@ -1,6 +1,5 @@
 // What every deployment replaces: the functions, and what calls them.
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
-import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import type { Construct } from 'constructs';
 import type {
   ApiEnvironment,
@@ -118,13 +117,7 @@ function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) 
     database: data.ledger.as('kernel_deliver'),
     environment: {},
   });
-  deliver.lambda.addEventSource(
-    new SqsEventSource(data.delivery.queue, {
-      batchSize: 10,
-      maxConcurrency: config.deliverConcurrency,
-      reportBatchItemFailures: true,
-    }),
-  );
+  deliver.consume(data.delivery.queue, { batchSize: 10, maxConcurrency: config.deliverConcurrency });
   return deliver;
 }
 
@@ -136,13 +129,7 @@ function createExport(scope: Construct, config: KernelConfig, data: DataStack) {
     database: data.ledger.as('kernel_jobs'),
     environment: { EXPORT_BUCKET: data.exports.bucketName, EVIDENCE_BUCKET: data.evidence.bucketName },
   });
-  exporter.lambda.addEventSource(
-    new SqsEventSource(data.exportQueue.queue, {
-      batchSize: 1,
-      maxConcurrency: EXPORT_CONCURRENCY,
-      reportBatchItemFailures: true,
-    }),
-  );
+  exporter.consume(data.exportQueue.queue, { batchSize: 1, maxConcurrency: EXPORT_CONCURRENCY });
   exporter.allowObjects('Files', data.exports, 's3:PutObject', 's3:AbortMultipartUpload');
   exporter.allowObjects('Archives', data.evidence, 's3:GetObject');
   return exporter;
@@ -186,7 +173,7 @@ function createMoney(scope: Stack, config: KernelConfig, data: DataStack) {
       MATCH_QUEUE_URL: data.payments.runs.queue.queueUrl,
     },
   });
-  data.payments.letRead(money);
+  data.payments.letRead(money, 'stripe');
   money.allow(['sqs:SendMessage'], data.payments.runs.queue.queueArn);
   return money;
 }

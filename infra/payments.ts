@@ -1,6 +1,5 @@
 // Payments: the secrets of the providers, the queues behind their webhooks and reconciliations, and the three functions that use them.
 import { Duration, type Stack, Validations } from 'aws-cdk-lib';
-import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { WebhookEnvironment } from '../shared/config.ts';
@@ -11,19 +10,21 @@ import { WorkQueue } from './queues.ts';
 
 /** The providers of shared/adapters/providers.ts. */
 const PROVIDERS = ['mockpsp', 'stripe', 'paynow'] as const;
+type Provider = (typeof PROVIDERS)[number];
 /** Calls of the ledger that work through events at once. */
 const PROCESS_CONCURRENCY = 5;
 const MATCH_CONCURRENCY = 2; // the least that Lambda takes
 
 /** What must survive a deployment. */
 export class Payments extends Construct {
-  readonly secrets: readonly ISecret[];
+  readonly secrets: Readonly<Record<Provider, ISecret>>;
   readonly events: WorkQueue;
   readonly runs: WorkQueue;
 
   constructor(scope: Construct, id: string, config: KernelConfig) {
     super(scope, id);
-    this.secrets = PROVIDERS.map((provider) => providerSecret(this, provider, config));
+    const secrets = PROVIDERS.map((provider) => [provider, providerSecret(this, provider, config)] as const);
+    this.secrets = Object.fromEntries(secrets) as Record<Provider, ISecret>;
     this.events = new WorkQueue(this, 'Events', {
       visibilityTimeout: Duration.seconds(6 * config.functions.process.timeoutSeconds),
       maxReceiveCount: 5,
@@ -37,12 +38,14 @@ export class Payments extends Construct {
 
   /** The variable PROVIDER_SECRET_ARNS. */
   secretArns(stack: Stack): string {
-    const arns = PROVIDERS.map((provider, n) => [provider, this.secrets[n]?.secretArn] as const);
+    const arns = PROVIDERS.map((provider) => [provider, this.secrets[provider].secretArn]);
     return stack.toJsonString(Object.fromEntries(arns));
   }
 
-  letRead(reader: AnyFunction): void {
-    reader.allow(['secretsmanager:GetSecretValue'], ...this.secrets.map(({ secretArn }) => secretArn));
+  /** Lets a function know what the kernel shares with these providers. */
+  letRead(reader: AnyFunction, ...providers: readonly Provider[]): void {
+    const arns = providers.map((provider) => this.secrets[provider].secretArn);
+    reader.allow(['secretsmanager:GetSecretValue'], ...arns);
   }
 }
 
@@ -61,27 +64,15 @@ export function createWebhook(
       PAYMENT_QUEUE_URL: payments.events.queue.queueUrl,
     },
   });
-  payments.letRead(webhook);
+  payments.letRead(webhook, ...PROVIDERS);
   webhook.allow(['sqs:SendMessage'], payments.events.queue.queueArn);
   return webhook;
 }
 
 /** The queues call the two jobs besides their schedules. */
 export function feedPaymentJobs({ payments }: DataStack, process: AnyFunction, match: AnyFunction): void {
-  process.lambda.addEventSource(
-    new SqsEventSource(payments.events.queue, {
-      batchSize: 10,
-      maxConcurrency: PROCESS_CONCURRENCY,
-      reportBatchItemFailures: true,
-    }),
-  );
-  match.lambda.addEventSource(
-    new SqsEventSource(payments.runs.queue, {
-      batchSize: 1,
-      maxConcurrency: MATCH_CONCURRENCY,
-      reportBatchItemFailures: true,
-    }),
-  );
+  process.consume(payments.events.queue, { batchSize: 10, maxConcurrency: PROCESS_CONCURRENCY });
+  match.consume(payments.runs.queue, { batchSize: 1, maxConcurrency: MATCH_CONCURRENCY });
 }
 
 /** Made with a random webhook secret, so that nothing is valid before the provider's own is put in. */

@@ -17,7 +17,15 @@ create table provider_feed (
   primary key (run_id, nth)
 );
 create index provider_feed_by_tx on provider_feed (run_id, tx_id, kind);
+
+create unique index provider_feed_once on provider_feed (run_id, event_id, kind, tx_id, ref) nulls not distinct;
+
 comment on table provider_feed is 'What a provider listed for a run, a row a payment; taken again when a run starts anew, and kept as the evidence of the last one for 90 days.';
+
+-- a key is its tenant's own: nobody takes that of another, or of the nightly run
+drop index reconciliation_runs_once;
+
+create unique index reconciliation_runs_once on reconciliation_runs (provider, tenant_id, idempotency_key) nulls not distinct where idempotency_key is not null;
 
 create function request_run(p_provider text, p_tenant text, p_from timestamptz, p_to timestamptz, p_dry_run boolean, p_key text, p_by text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, public as $$
@@ -29,10 +37,10 @@ begin
     raise exception 'The window begins before it ends, and is at most 31 days long.' using errcode = 'RK015';
   end if;
   insert into reconciliation_runs (provider, tenant_id, window_start, window_end, dry_run, idempotency_key, requested_by) values (p_provider, p_tenant, p_from, p_to, p_dry_run, p_key, p_by)
-  on conflict (provider, idempotency_key) where idempotency_key is not null do nothing returning * into run;
+  on conflict (provider, tenant_id, idempotency_key) where idempotency_key is not null do nothing returning * into run;
   if run.id is null then
-    select * into run from reconciliation_runs r where r.provider = p_provider and r.idempotency_key = p_key;
-    if (run.tenant_id, run.window_start, run.window_end, run.dry_run) is distinct from (p_tenant, p_from, p_to, p_dry_run) then return declined('IDEMPOTENCY_CONFLICT', '{"sentence": "This key was used with another run."}'); end if;
+    select * into run from reconciliation_runs r where r.provider = p_provider and r.tenant_id is not distinct from p_tenant and r.idempotency_key = p_key;
+    if (run.window_start, run.window_end, run.dry_run) is distinct from (p_from, p_to, p_dry_run) then return declined('IDEMPOTENCY_CONFLICT', '{"sentence": "This key was used with another run."}'); end if;
     return jsonb_build_object('outcome', 'done', 'run', provider_run(run), 'replayed', true);
   end if;
   return jsonb_build_object('outcome', 'done', 'run', provider_run(run));
@@ -52,15 +60,15 @@ language plpgsql volatile security definer set search_path = pg_catalog, public 
 declare
   run reconciliation_runs;
 begin
-  update reconciliation_runs r set status = 'running', lease_until = clock_timestamp() + interval '2 minutes', page = r.page + 1, updated_at = clock_timestamp()
-   where r.id = (select x.id from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_run is null or x.id = p_run)
-                  and (x.status = 'queued' or x.status = 'running' and x.lease_until < clock_timestamp()) order by x.created_at limit 1 for update skip locked)
-  returning * into run;
-  if run.id is null then return null; end if;
-  if run.page > 5 then
+  loop
+    update reconciliation_runs r set status = 'running', lease_until = clock_timestamp() + interval '2 minutes', page = r.page + 1, updated_at = clock_timestamp()
+     where r.id = (select x.id from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_run is null or x.id = p_run)
+                    and (x.status = 'queued' or x.status = 'running' and x.lease_until < clock_timestamp()) order by x.created_at limit 1 for update skip locked)
+    returning * into run;
+    if run.id is null then return null; end if;
+    exit when run.page <= 5;
     update reconciliation_runs r set status = 'failed', error_json = '{"code": "ATTEMPTS", "message": "The run was begun five times and never came to its end."}', updated_at = clock_timestamp() where r.id = run.id;
-    return null;
-  end if;
+  end loop; -- one that never ends holds back no other
   delete from provider_feed f where f.run_id = run.id;
   return provider_run(run) || jsonb_build_object('attempt', run.page);
 end $$;
@@ -69,21 +77,23 @@ comment on function claim_run(uuid) is 'Takes a queued run, or one whose worker 
 create function add_feed(p_run uuid, p_attempt integer, p_rows jsonb) returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, public as $$
 declare
+  run   reconciliation_runs;
   added bigint;
 begin
-  update reconciliation_runs r set lease_until = clock_timestamp() + interval '2 minutes', updated_at = clock_timestamp() where r.id = p_run and r.status = 'running' and r.page = p_attempt;
-  if not found then raise exception 'The run is not this worker''s any more.' using errcode = 'RK052'; end if;
+  update reconciliation_runs r set lease_until = clock_timestamp() + interval '2 minutes', updated_at = clock_timestamp() where r.id = p_run and r.status = 'running' and r.page = p_attempt returning * into run;
+  if run.id is null then raise exception 'The run is not this worker''s any more.' using errcode = 'RK052'; end if;
   insert into provider_feed (run_id, nth, occurred_at, tx_id, player_id, amount, kind, currency, event_id, ref, provider_ref, tenant_id)
   select p_run, coalesce((select max(f.nth) from provider_feed f where f.run_id = p_run), 0) + row_number() over (order by e.n, m.n), (e.row_ ->> 'occurred_at')::timestamptz,
-         coalesce(m.member ->> 'tx_id', e.row_ ->> 'tx_id')::uuid, (e.row_ ->> 'player_id')::uuid, minor_units(coalesce(m.member -> 'amount_minor', e.row_ -> 'amount_minor')), e.row_ ->> 'kind', e.row_ ->> 'currency',
-         e.row_ ->> 'event_id' || case when m.n > 1 then ':' || m.n else '' end, e.row_ ->> 'ref', e.row_ ->> 'provider_ref', e.row_ ->> 'tenant_id'
+         o.tx_id, o.player_id, minor_units(coalesce(m.member -> 'amount_minor', e.row_ -> 'amount_minor')), e.row_ ->> 'kind', e.row_ ->> 'currency',
+         e.row_ ->> 'event_id' || case when m.n > 1 then ':' || m.n else '' end, e.row_ ->> 'ref', e.row_ ->> 'provider_ref', o.tenant_id
     from jsonb_array_elements(p_rows) with ordinality e (row_, n) left join lateral jsonb_array_elements(e.row_ -> 'members') with ordinality m (member, n) on true
-   where e.row_ ->> 'kind' is not null;
+         cross join lateral event_owner(run.provider, '', e.row_ || coalesce(m.member, '{}')) o
+   where e.row_ ->> 'kind' is not null on conflict do nothing; -- a page whose reply was lost comes again
   get diagnostics added = row_count;
   return added;
 end $$;
 comment on function add_feed(uuid, integer, jsonb) is
-  'Adds a page of a provider''s list to a run: {kind, event_id, tx_id, amount_minor, currency, occurred_at, ref?, provider_ref?, tenant_id?, player_id?, members?}; members: the payments of a payout that the provider paid in one sum. Raises RK052 (another worker has the run), RK030.';
+  'Adds a page of a provider''s list to a run, each event once; one that names no transaction is that of the deposit with its provider_ref: {kind, event_id, tx_id, amount_minor, currency, occurred_at, ref?, provider_ref?, tenant_id?, player_id?, members?}; members: the payments of a payout that the provider paid in one sum. Raises RK052 (another worker has the run), RK030.';
 
 create function signed_minor(p_kind text, p_amount bigint) returns numeric
 language sql immutable parallel safe
@@ -130,7 +140,7 @@ language sql stable set search_path = pg_catalog, public set jit = off as $$
   ), judged as (
     select j.*, case
         when (j.t).nth is not null and not (j.t).inside then null
-        when (j.t).nth_of_its_kind > 1 and (j.t).kind in ('deposit_captured', 'withdraw_paid') then 'duplicate'
+        when (j.t).nth_of_its_kind > 1 and (j.t).tx_id is not null and (j.t).kind in ('deposit_captured', 'withdraw_paid') then 'duplicate'
         when (j.t).nth is null then case when not (j.o).inside then null when j.denied then 'status_mismatch' else 'missing_in_psp' end
         when (j.t).currency <> coalesce((j.o).currency, j.asked_currency) then 'currency_mismatch'
         when (j.t).amount <> coalesce((j.o).amount, case when (j.t).kind in ('deposit_captured', 'withdraw_paid') then j.asked_amount end) then 'amount_mismatch'
@@ -158,12 +168,15 @@ comment on function match_feed(reconciliation_runs) is
 
 create function feed_totals(p_run reconciliation_runs) returns jsonb
 language sql stable set search_path = pg_catalog, public as $$
-  with told as (
-    select f.* from provider_feed f where f.run_id = p_run.id and f.occurred_at >= p_run.window_start and f.occurred_at < p_run.window_end and (p_run.tenant_id is null or f.tenant_id = p_run.tenant_id)
+  with listed as materialized (
+    select f.*, row_number() over (partition by f.tx_id, f.kind, f.ref order by f.occurred_at, f.nth) time
+      from provider_feed f where f.run_id = p_run.id and (p_run.tenant_id is null or f.tenant_id = p_run.tenant_id)
+  ), told as ( -- a refund that two events tell of was made once; a deposit or payout was not
+    select l.* from listed l where l.occurred_at >= p_run.window_start and l.occurred_at < p_run.window_end and (l.time = 1 or l.kind in ('deposit_captured', 'withdraw_paid'))
   ), ours as (
     select o.* from provider_facts(p_run) o
-     where exists (select from told t where t.tx_id = o.tx_id and t.kind = o.kind)
-        or o.at >= p_run.window_start and o.at < p_run.window_end and not exists (select from provider_feed f where f.run_id = p_run.id and f.tx_id = o.tx_id and f.kind = o.kind)
+     where exists (select from told t where t.tx_id = o.tx_id and t.kind = o.kind and (o.ref is null or t.ref = o.ref))
+        or o.at >= p_run.window_start and o.at < p_run.window_end and not exists (select from listed l where l.tx_id = o.tx_id and l.kind = o.kind and (o.ref is null or l.ref = o.ref))
   ), sums as (
     select x.currency, coalesce(sum(x.told), 0) told, coalesce(sum(x.ours), 0) ours from (
       select t.currency, signed_minor(t.kind, t.amount) told, null::numeric ours from told t union all select o.currency, null, signed_minor(o.kind, o.amount) from ours o) x group by x.currency

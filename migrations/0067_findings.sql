@@ -131,7 +131,7 @@ begin
   perform move_legacy(c.tenant_id, c.player_id, c.currency, c.delta, 0);
   update finding_corrections x set state = 'posted', decided_by = p_actor, decided_at = clock_timestamp(), transfer_id = (answer -> 'transfer_ids' ->> 0)::uuid where x.id = c.id returning * into c;
   perform audit(p_actor, 'FIN_CORRECTION_POSTED', 'finding', c.finding_id::text, null, correction_row(c));
-  return jsonb_build_object('outcome', 'done', 'correction', correction_row(c), 'finding', close_finding(c.finding_id, p_actor, 'A correcting transfer was posted: ' || c.reason, false));
+  return jsonb_build_object('outcome', 'done', 'correction', correction_row(c), 'finding', close_finding(c.finding_id, p_actor, 'A correcting transfer was posted: ' || c.reason, true));
 end $$;
 comment on function post_correction(finding_corrections, text) is 'Posts a correction between the wallet and the clearing account, and resolves its finding.';
 
@@ -182,7 +182,8 @@ begin
   if p_action not in ('approve', 'reject') then return declined('INVALID_ACTION');
   elsif btrim(coalesce(p_reason, '')) = '' then return declined('REASON_REQUIRED');
   elsif p_actor in (c.proposed_by, c.player_id::text) then return declined('FOUR_EYES');
-  elsif c.state <> 'proposed' then return declined('CORRECTION_DECIDED', '{"sentence": "The correction was decided already."}'); end if;
+  elsif c.state <> 'proposed' then return declined('CORRECTION_DECIDED', '{"sentence": "The correction was decided already."}');
+  elsif p_action = 'approve' and f.status = 'RESOLVED' then return declined('FINDING_RESOLVED', '{"sentence": "The two sides agree by now; the correction can only be rejected."}'); end if;
   if p_action = 'approve' then return post_correction(c, p_actor); end if;
   update finding_corrections x set state = 'rejected', decided_by = p_actor, decided_at = clock_timestamp(), decision = p_reason where x.id = c.id returning * into c;
   perform audit(p_actor, 'FIN_CORRECTION_REJECTED', 'finding', f.id::text, null, correction_row(c));

@@ -7,6 +7,8 @@ import { operationOf, sendError } from './aws-request.ts';
 
 export type Secrets = {
   handle(request: IncomingMessage, response: ServerResponse, body: Buffer): void;
+  /** The ARN of the secret that an id stands for: an ARN, one without its end, or a name. */
+  arnOf(id: string): string | undefined;
   /** The string of the secret, for the services that read it on behalf of a caller. */
   find(id: string): string | undefined;
 };
@@ -49,6 +51,7 @@ export function createSecrets(store: Map<string, string>): Secrets {
       });
       response.end(text);
     },
+    arnOf: keyOf,
     find(id) {
       const key = keyOf(id);
       return key === undefined ? undefined : store.get(key);

@@ -19,16 +19,10 @@ const BASE = (entry: string): string[] => [
   'xray:PutTraceSegments on *',
 ];
 const CRON_SECRET = 'secretsmanager:GetSecretValue on CronSecret';
-const FAILURES = ['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
-  (action) => `sqs:${action} on FailedInvocations`,
-);
+const FAILURES = 'sqs:SendMessage on FailedInvocations';
 const consume = (queue: string): string[] =>
-  ['ChangeMessageVisibility', 'DeleteMessage', 'GetQueueAttributes', 'GetQueueUrl', 'ReceiveMessage'].map(
-    (action) => `sqs:${action} on ${queue}`,
-  );
-const PROVIDERS = ['mockpsp', 'stripe', 'paynow'].map(
-  (provider) => `secretsmanager:GetSecretValue on Payments${provider}`,
-);
+  ['DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage'].map((action) => `sqs:${action} on ${queue}`);
+const provider = (name: string): string => `secretsmanager:GetSecretValue on Payments${name}`;
 const secret = (id: string): string => `secretsmanager:GetSecretValue on Ledger${id}`;
 
 const GRANTS: Record<FunctionName, string[]> = {
@@ -41,7 +35,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     'sqs:SendMessage on DeliveryQueue',
   ],
   deliver: [...BASE('Deliver'), ...QUERY, secret('kerneldeliverSecret'), ...consume('DeliveryQueue')],
-  recover: [...BASE('Recover'), ...QUERY, secret('kerneldeliverSecret'), CRON_SECRET, ...FAILURES],
+  recover: [...BASE('Recover'), ...QUERY, secret('kerneldeliverSecret'), CRON_SECRET, FAILURES],
   reconcile: [
     ...BASE('Reconcile'),
     ...QUERY,
@@ -49,16 +43,16 @@ const GRANTS: Record<FunctionName, string[]> = {
     CRON_SECRET,
     'dynamodb:GetItem on Usage',
     'dynamodb:UpdateItem on Usage',
-    ...FAILURES,
+    FAILURES,
   ],
-  freeze: [...BASE('Freeze'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
+  freeze: [...BASE('Freeze'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, FAILURES],
   cleanup: [
     ...BASE('Cleanup'),
     ...QUERY,
     secret('kerneljobsSecret'),
     CRON_SECRET,
     ...['AbortMultipartUpload', 'GetObject', 'PutObject'].map((action) => `s3:${action} on Evidence/*`),
-    ...FAILURES,
+    FAILURES,
   ],
   watchtower: [
     ...BASE('Watchtower'),
@@ -70,11 +64,11 @@ const GRANTS: Record<FunctionName, string[]> = {
       ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'],
       ...['PaymentsEventsDeadLetters', 'PaymentsRunsDeadLetters'],
     ].map((queue) => `sqs:GetQueueAttributes on ${queue}`),
-    ...FAILURES,
+    FAILURES,
   ],
-  assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
-  backfill: [...BASE('Backfill'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
-  sweep: [...BASE('Sweep'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
+  assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), FAILURES],
+  backfill: [...BASE('Backfill'), ...QUERY, secret('kerneljobsSecret'), FAILURES],
+  sweep: [...BASE('Sweep'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, FAILURES],
   export: [
     ...BASE('Export'),
     ...QUERY,
@@ -99,14 +93,14 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...BASE('Money'),
     ...QUERY,
     secret('kernelmoneySecret'),
-    ...PROVIDERS,
+    provider('stripe'),
     'sqs:SendMessage on PaymentsRunsQueue',
   ],
   webhook: [
     ...BASE('Webhook'),
     ...QUERY,
     secret('kernelwebhookSecret'),
-    ...PROVIDERS,
+    ...['mockpsp', 'stripe', 'paynow'].map(provider),
     'sqs:SendMessage on PaymentsEventsQueue',
   ],
   process: [
@@ -114,24 +108,24 @@ const GRANTS: Record<FunctionName, string[]> = {
     ...QUERY,
     secret('kerneljobsSecret'),
     CRON_SECRET,
-    ...PROVIDERS,
+    ...['mockpsp', 'stripe'].map(provider),
     ...consume('PaymentsEventsQueue'),
-    ...FAILURES,
+    FAILURES,
   ],
   match: [
     ...BASE('Match'),
     ...QUERY,
     secret('kerneljobsSecret'),
     CRON_SECRET,
-    ...PROVIDERS,
+    provider('stripe'),
     'sqs:SendMessage on PaymentsEventsQueue',
     ...consume('PaymentsRunsQueue'),
-    ...FAILURES,
+    FAILURES,
   ],
   migrate: [
     ...BASE('MigrationsMigrate'),
     ...QUERY,
-    ...['BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
+    ...['BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
       (action) => `rds-data:${action} on LedgerCluster`,
     ),
     ...[
