@@ -140,6 +140,8 @@ begin
 end $$;
 comment on function receive_events(text, text, text, jsonb) is 'Takes events that were asked for or read from a file, beside those that webhooks brought: what is known already stays as it is. Raises RK015, 23503.';
 
+grant select on webhook_events to service_role;
+
 select secure_table('provider_customers', false);
 
 grant execute on function receive_webhook(text, text, text, bytea, jsonb) to kernel_webhook;

@@ -1178,6 +1178,8 @@ CREATE INDEX provider_events_open ON public.provider_events USING btree (occurre
 
 CREATE INDEX provider_feed_by_tx ON public.provider_feed USING btree (run_id, tx_id, kind);
 
+CREATE UNIQUE INDEX provider_feed_once ON public.provider_feed USING btree (run_id, event_id, kind, tx_id, ref) NULLS NOT DISTINCT;
+
 CREATE INDEX psp_callbacks_due ON public.psp_callbacks USING btree (due_at) WHERE (sent_at IS NULL);
 
 CREATE INDEX psp_events_by_time ON public.psp_events USING btree (provider, occurred_at);
@@ -1194,7 +1196,7 @@ CREATE UNIQUE INDEX reconciliation_reports_once ON public.reconciliation_reports
 
 CREATE UNIQUE INDEX reconciliation_runs_by_date ON public.reconciliation_runs USING btree (provider, run_date, run_no) WHERE (run_date IS NOT NULL);
 
-CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (provider, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (provider, tenant_id, idempotency_key) NULLS NOT DISTINCT WHERE (idempotency_key IS NOT NULL);
 
 CREATE INDEX reconciliation_runs_recent ON public.reconciliation_runs USING btree (provider, created_at);
 
@@ -1333,16 +1335,18 @@ CREATE OR REPLACE FUNCTION public.add_feed(p_run uuid, p_attempt integer, p_rows
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
+  run   reconciliation_runs;
   added bigint;
 begin
-  update reconciliation_runs r set lease_until = clock_timestamp() + interval '2 minutes', updated_at = clock_timestamp() where r.id = p_run and r.status = 'running' and r.page = p_attempt;
-  if not found then raise exception 'The run is not this worker''s any more.' using errcode = 'RK052'; end if;
+  update reconciliation_runs r set lease_until = clock_timestamp() + interval '2 minutes', updated_at = clock_timestamp() where r.id = p_run and r.status = 'running' and r.page = p_attempt returning * into run;
+  if run.id is null then raise exception 'The run is not this worker''s any more.' using errcode = 'RK052'; end if;
   insert into provider_feed (run_id, nth, occurred_at, tx_id, player_id, amount, kind, currency, event_id, ref, provider_ref, tenant_id)
   select p_run, coalesce((select max(f.nth) from provider_feed f where f.run_id = p_run), 0) + row_number() over (order by e.n, m.n), (e.row_ ->> 'occurred_at')::timestamptz,
-         coalesce(m.member ->> 'tx_id', e.row_ ->> 'tx_id')::uuid, (e.row_ ->> 'player_id')::uuid, minor_units(coalesce(m.member -> 'amount_minor', e.row_ -> 'amount_minor')), e.row_ ->> 'kind', e.row_ ->> 'currency',
-         e.row_ ->> 'event_id' || case when m.n > 1 then ':' || m.n else '' end, e.row_ ->> 'ref', e.row_ ->> 'provider_ref', e.row_ ->> 'tenant_id'
+         o.tx_id, o.player_id, minor_units(coalesce(m.member -> 'amount_minor', e.row_ -> 'amount_minor')), e.row_ ->> 'kind', e.row_ ->> 'currency',
+         e.row_ ->> 'event_id' || case when m.n > 1 then ':' || m.n else '' end, e.row_ ->> 'ref', e.row_ ->> 'provider_ref', o.tenant_id
     from jsonb_array_elements(p_rows) with ordinality e (row_, n) left join lateral jsonb_array_elements(e.row_ -> 'members') with ordinality m (member, n) on true
-   where e.row_ ->> 'kind' is not null;
+         cross join lateral event_owner(run.provider, '', e.row_ || coalesce(m.member, '{}')) o
+   where e.row_ ->> 'kind' is not null on conflict do nothing; -- a page whose reply was lost comes again
   get diagnostics added = row_count;
   return added;
 end $function$
@@ -2184,15 +2188,15 @@ AS $function$
 declare
   run reconciliation_runs;
 begin
-  update reconciliation_runs r set status = 'running', lease_until = clock_timestamp() + interval '2 minutes', page = r.page + 1, updated_at = clock_timestamp()
-   where r.id = (select x.id from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_run is null or x.id = p_run)
-                  and (x.status = 'queued' or x.status = 'running' and x.lease_until < clock_timestamp()) order by x.created_at limit 1 for update skip locked)
-  returning * into run;
-  if run.id is null then return null; end if;
-  if run.page > 5 then
+  loop
+    update reconciliation_runs r set status = 'running', lease_until = clock_timestamp() + interval '2 minutes', page = r.page + 1, updated_at = clock_timestamp()
+     where r.id = (select x.id from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_run is null or x.id = p_run)
+                    and (x.status = 'queued' or x.status = 'running' and x.lease_until < clock_timestamp()) order by x.created_at limit 1 for update skip locked)
+    returning * into run;
+    if run.id is null then return null; end if;
+    exit when run.page <= 5;
     update reconciliation_runs r set status = 'failed', error_json = '{"code": "ATTEMPTS", "message": "The run was begun five times and never came to its end."}', updated_at = clock_timestamp() where r.id = run.id;
-    return null;
-  end if;
+  end loop; -- one that never ends holds back no other
   delete from provider_feed f where f.run_id = run.id;
   return provider_run(run) || jsonb_build_object('attempt', run.page);
 end $function$
@@ -2396,7 +2400,8 @@ begin
   if p_action not in ('approve', 'reject') then return declined('INVALID_ACTION');
   elsif btrim(coalesce(p_reason, '')) = '' then return declined('REASON_REQUIRED');
   elsif p_actor in (c.proposed_by, c.player_id::text) then return declined('FOUR_EYES');
-  elsif c.state <> 'proposed' then return declined('CORRECTION_DECIDED', '{"sentence": "The correction was decided already."}'); end if;
+  elsif c.state <> 'proposed' then return declined('CORRECTION_DECIDED', '{"sentence": "The correction was decided already."}');
+  elsif p_action = 'approve' and f.status = 'RESOLVED' then return declined('FINDING_RESOLVED', '{"sentence": "The two sides agree by now; the correction can only be rejected."}'); end if;
   if p_action = 'approve' then return post_correction(c, p_actor); end if;
   update finding_corrections x set state = 'rejected', decided_by = p_actor, decided_at = clock_timestamp(), decision = p_reason where x.id = c.id returning * into c;
   perform audit(p_actor, 'FIN_CORRECTION_REJECTED', 'finding', f.id::text, null, correction_row(c));
@@ -2962,12 +2967,15 @@ CREATE OR REPLACE FUNCTION public.feed_totals(p_run reconciliation_runs)
  STABLE
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
-  with told as (
-    select f.* from provider_feed f where f.run_id = p_run.id and f.occurred_at >= p_run.window_start and f.occurred_at < p_run.window_end and (p_run.tenant_id is null or f.tenant_id = p_run.tenant_id)
+  with listed as materialized (
+    select f.*, row_number() over (partition by f.tx_id, f.kind, f.ref order by f.occurred_at, f.nth) time
+      from provider_feed f where f.run_id = p_run.id and (p_run.tenant_id is null or f.tenant_id = p_run.tenant_id)
+  ), told as ( -- a refund that two events tell of was made once; a deposit or payout was not
+    select l.* from listed l where l.occurred_at >= p_run.window_start and l.occurred_at < p_run.window_end and (l.time = 1 or l.kind in ('deposit_captured', 'withdraw_paid'))
   ), ours as (
     select o.* from provider_facts(p_run) o
-     where exists (select from told t where t.tx_id = o.tx_id and t.kind = o.kind)
-        or o.at >= p_run.window_start and o.at < p_run.window_end and not exists (select from provider_feed f where f.run_id = p_run.id and f.tx_id = o.tx_id and f.kind = o.kind)
+     where exists (select from told t where t.tx_id = o.tx_id and t.kind = o.kind and (o.ref is null or t.ref = o.ref))
+        or o.at >= p_run.window_start and o.at < p_run.window_end and not exists (select from listed l where l.tx_id = o.tx_id and l.kind = o.kind and (o.ref is null or l.ref = o.ref))
   ), sums as (
     select x.currency, coalesce(sum(x.told), 0) told, coalesce(sum(x.ours), 0) ours from (
       select t.currency, signed_minor(t.kind, t.amount) told, null::numeric ours from told t union all select o.currency, null, signed_minor(o.kind, o.amount) from ours o) x group by x.currency
@@ -4231,7 +4239,7 @@ AS $function$
   ), judged as (
     select j.*, case
         when (j.t).nth is not null and not (j.t).inside then null
-        when (j.t).nth_of_its_kind > 1 and (j.t).kind in ('deposit_captured', 'withdraw_paid') then 'duplicate'
+        when (j.t).nth_of_its_kind > 1 and (j.t).tx_id is not null and (j.t).kind in ('deposit_captured', 'withdraw_paid') then 'duplicate'
         when (j.t).nth is null then case when not (j.o).inside then null when j.denied then 'status_mismatch' else 'missing_in_psp' end
         when (j.t).currency <> coalesce((j.o).currency, j.asked_currency) then 'currency_mismatch'
         when (j.t).amount <> coalesce((j.o).amount, case when (j.t).kind in ('deposit_captured', 'withdraw_paid') then j.asked_amount end) then 'amount_mismatch'
@@ -4964,7 +4972,7 @@ begin
   perform move_legacy(c.tenant_id, c.player_id, c.currency, c.delta, 0);
   update finding_corrections x set state = 'posted', decided_by = p_actor, decided_at = clock_timestamp(), transfer_id = (answer -> 'transfer_ids' ->> 0)::uuid where x.id = c.id returning * into c;
   perform audit(p_actor, 'FIN_CORRECTION_POSTED', 'finding', c.finding_id::text, null, correction_row(c));
-  return jsonb_build_object('outcome', 'done', 'correction', correction_row(c), 'finding', close_finding(c.finding_id, p_actor, 'A correcting transfer was posted: ' || c.reason, false));
+  return jsonb_build_object('outcome', 'done', 'correction', correction_row(c), 'finding', close_finding(c.finding_id, p_actor, 'A correcting transfer was posted: ' || c.reason, true));
 end $function$
 ;
 
@@ -5955,10 +5963,10 @@ begin
     raise exception 'The window begins before it ends, and is at most 31 days long.' using errcode = 'RK015';
   end if;
   insert into reconciliation_runs (provider, tenant_id, window_start, window_end, dry_run, idempotency_key, requested_by) values (p_provider, p_tenant, p_from, p_to, p_dry_run, p_key, p_by)
-  on conflict (provider, idempotency_key) where idempotency_key is not null do nothing returning * into run;
+  on conflict (provider, tenant_id, idempotency_key) where idempotency_key is not null do nothing returning * into run;
   if run.id is null then
-    select * into run from reconciliation_runs r where r.provider = p_provider and r.idempotency_key = p_key;
-    if (run.tenant_id, run.window_start, run.window_end, run.dry_run) is distinct from (p_tenant, p_from, p_to, p_dry_run) then return declined('IDEMPOTENCY_CONFLICT', '{"sentence": "This key was used with another run."}'); end if;
+    select * into run from reconciliation_runs r where r.provider = p_provider and r.tenant_id is not distinct from p_tenant and r.idempotency_key = p_key;
+    if (run.window_start, run.window_end, run.dry_run) is distinct from (p_from, p_to, p_dry_run) then return declined('IDEMPOTENCY_CONFLICT', '{"sentence": "This key was used with another run."}'); end if;
     return jsonb_build_object('outcome', 'done', 'run', provider_run(run), 'replayed', true);
   end if;
   return jsonb_build_object('outcome', 'done', 'run', provider_run(run));
@@ -8292,6 +8300,8 @@ grant select on wallet_balances to authenticated;
 
 grant select on wallet_balances to service_role;
 
+grant select on webhook_events to service_role;
+
 grant select on withdrawals to authenticated;
 
 grant select on withdrawals to service_role;
@@ -8910,7 +8920,7 @@ comment on function accounts_guard() is 'Row trigger: what an account may be whe
 
 comment on function act_on_withdrawal(text,text,text,text,uuid,jsonb) is 'What finance does with a withdrawal of its tenant: review, mark_paid, payout, retry, recheck; the last three name the attempt to take to the provider. A key is optional where the state already makes a repetition harmless. Raises RK001, RK030.';
 
-comment on function add_feed(uuid,integer,jsonb) is 'Adds a page of a provider''s list to a run: {kind, event_id, tx_id, amount_minor, currency, occurred_at, ref?, provider_ref?, tenant_id?, player_id?, members?}; members: the payments of a payout that the provider paid in one sum. Raises RK052 (another worker has the run), RK030.';
+comment on function add_feed(uuid,integer,jsonb) is 'Adds a page of a provider''s list to a run, each event once; one that names no transaction is that of the deposit with its provider_ref: {kind, event_id, tx_id, amount_minor, currency, occurred_at, ref?, provider_ref?, tenant_id?, player_id?, members?}; members: the payments of a payout that the provider paid in one sum. Raises RK052 (another worker has the run), RK030.';
 
 comment on function adjust_invoice(text,jsonb,text,text) is 'Books {key, corrects_month, event_delta, overage_delta?, reason} for a frozen month in the current one; the same key books once. Audited as invoice_adjust. Raises RK003, RK013 (month not frozen), 23514 (author is approver, empty reason).';
 

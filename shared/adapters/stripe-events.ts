@@ -1,5 +1,7 @@
 // Stripe's events in the kernel's words: what each means for a deposit or a withdrawal, and which ones are listened to.
 import type Stripe from 'stripe';
+import * as z from 'zod';
+import { KernelError } from '../errors.ts';
 import type { EventKind, ProviderEvent } from '../ports.ts';
 
 const kinds = {
@@ -20,25 +22,37 @@ export const events_listened = Object.keys(kinds) as (keyof typeof kinds)[];
 
 type Moved = Stripe.PaymentIntent | Stripe.Payout | Stripe.Refund | Stripe.Dispute;
 
-/** Null for an event that moves no money, and for one about a payment that was not made here. */
+/** What we put on everything that we make; what another system of the company has put there is none of ours. */
+const ours = z.object({
+  tx_id: z.uuid(),
+  tenant_id: z.string().regex(/^[A-Za-z0-9_.:-]{1,64}$/),
+  player_id: z.uuid(),
+  attempt_key: z.string().max(300).optional(),
+});
+
+/**
+ * Null for an event that moves no money, and for one about a payment that was not made here.
+ * @throws KernelError `INVALID_WEBHOOK` for an amount that a number does not hold.
+ */
 export function readStripeEvent(event: Stripe.Event): ProviderEvent | null {
   const kind = kinds[event.type as keyof typeof kinds] as EventKind | undefined;
   if (kind === undefined) return null;
   const moved = event.data.object as Moved;
   if (moved.object === 'refund' && moved.status !== 'succeeded') return null;
-  const { tx_id, tenant_id, player_id, attempt_key } = (moved.metadata ?? {}) as Record<string, string>;
+  const known = ours.safeParse(moved.metadata);
   const provider_ref = reference(moved);
-  if (tx_id === undefined && (moved.object === 'payout' || provider_ref === undefined)) return null;
+  // A refund or a dispute that is made by hand carries nothing of ours, and is known by its payment.
+  const by_hand = (moved.object === 'refund' || moved.object === 'dispute') && provider_ref !== undefined;
+  if (!known.success && !by_hand) return null;
+  const { attempt_key, ...ids } = known.data ?? {};
   return {
     ...{ event_id: event.id, type: event.type, kind, payload: event },
     occurred_at: new Date(event.created * 1_000).toISOString(),
-    amount_minor: String(amount(moved)),
+    amount_minor: amount(moved),
     currency: moved.currency.toUpperCase(),
     ...(provider_ref !== undefined && { provider_ref }),
     ...((moved.object === 'refund' || moved.object === 'dispute') && { ref: moved.id }),
-    ...(tx_id !== undefined && { tx_id }),
-    ...(tenant_id !== undefined && { tenant_id }),
-    ...(player_id !== undefined && { player_id }),
+    ...ids,
     ...(attempt_key !== undefined && moved.object === 'payout' && { attempt_key }),
   };
 }
@@ -50,8 +64,9 @@ function reference(moved: Moved): string | undefined {
   return typeof payment_intent === 'string' ? payment_intent : payment_intent?.id;
 }
 
-function amount(moved: Moved): number {
-  return moved.object === 'payment_intent' && moved.status === 'succeeded'
-    ? moved.amount_received
-    : moved.amount;
+function amount(moved: Moved): string {
+  const moved_minor =
+    moved.object === 'payment_intent' && moved.status === 'succeeded' ? moved.amount_received : moved.amount;
+  if (Number.isSafeInteger(moved_minor) && moved_minor > 0) return String(moved_minor);
+  throw new KernelError('INVALID_WEBHOOK', 'The event names an amount that cannot be taken.');
 }

@@ -32,6 +32,10 @@ const STATEFUL = {
     'ExportDeadLetters49EA4CA8',
     'ExportQueue7D763F01',
     'FailedInvocationsED025904',
+    'PaymentsEventsDeadLettersE724A15F',
+    'PaymentsEventsQueueFF1848B7',
+    'PaymentsRunsDeadLetters1FE614B6',
+    'PaymentsRunsQueue68ABC114',
     'SchedulesDeadLettersE738B711',
   ],
 };
@@ -229,7 +233,8 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
   test('runs each job at its time, with the intended time, few retries and a dead-letter queue', () => {
     const schedules = ofType(stage, 'AWS::Scheduler::Schedule').map(([, { Properties }]) => Properties);
     const expressions = schedules.map(({ ScheduleExpression, Target }) => [
-      Target.Arn['Fn::GetAtt'][0].replace(/Function.*/, ''),
+      Target.Arn['Fn::GetAtt'][0].replace(/Function.*/, '') +
+        (/catch_up/.test(Target.Input) ? ' catching up' : ''),
       ScheduleExpression,
     ]);
     expect(Object.fromEntries(expressions)).toEqual({
@@ -240,16 +245,19 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
       Sweep: 'rate(1 minute)',
       Assure: 'cron(0 2 * * ? *)',
       Backfill: 'rate(5 minutes)',
+      Process: 'rate(1 minute)',
+      Match: 'cron(0 4 * * ? *)',
+      'Match catching up': 'rate(15 minutes)',
       Watchtower: 'rate(15 minutes)',
     });
     for (const { Target, ScheduleExpressionTimezone } of schedules) {
       expect(ScheduleExpressionTimezone).toBe('Etc/UTC');
-      expect(JSON.parse(Target.Input)).toEqual({ scheduled_time: '<aws.scheduler.scheduled-time>' });
+      expect(JSON.parse(Target.Input)).toMatchObject({ scheduled_time: '<aws.scheduler.scheduled-time>' });
       expect(Target.RetryPolicy).toEqual({ MaximumRetryAttempts: 2, MaximumEventAgeInSeconds: 15 * MINUTE });
       expect(Target.DeadLetterConfig.Arn['Fn::GetAtt'][0]).toBe('SchedulesDeadLettersE738B711');
     }
     const invocations = ofType(stage, 'AWS::Lambda::EventInvokeConfig');
-    expect(invocations).toHaveLength(schedules.length);
+    expect(invocations).toHaveLength(schedules.length - 1); // one job has two schedules
     for (const [, { Properties }] of invocations) {
       expect(Properties.MaximumRetryAttempts).toBe(0);
       expect(Properties.DestinationConfig.OnFailure.Destination['Fn::GetAtt'][0]).toBe(

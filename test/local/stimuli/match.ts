@@ -1,5 +1,5 @@
 // What makes `match` use each of its grants: a run, a call with the cron secret, and a capture of which no webhook told.
-import { captured } from '../../support/payments.ts';
+import { captured } from '../../support/payment-doors.ts';
 import { byCronSecret, invoked, ledger, type Stimuli, type Stimulus } from '../least-privilege.ts';
 
 const configured: Stimulus = async (rig) => {

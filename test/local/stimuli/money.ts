@@ -1,7 +1,7 @@
 // What makes `money` use each of its grants: a player who looks at the own balance, a deposit that Stripe carries, and a queued run.
 import { randomUUID } from 'node:crypto';
 import { callsOf } from '../../support/callers.ts';
-import { payingPlayer } from '../../support/payments.ts';
+import { payingPlayer } from '../../support/payment-doors.ts';
 import type { Stimuli, Stimulus } from '../least-privilege.ts';
 
 const balance: Stimulus =

@@ -1,6 +1,6 @@
 // What makes `process` use each of its grants: a run, a call with the cron secret, a callback of the mock provider, and a payout of
 // Stripe that nobody has had an answer of.
-import { captured, payoutWithoutAnswer } from '../../support/payments.ts';
+import { captured, payoutWithoutAnswer } from '../../support/payment-doors.ts';
 import { byCronSecret, ledger, type Stimuli, type Stimulus } from '../least-privilege.ts';
 
 const callback: Stimulus = async ({ stack, cool, invoke }) => {

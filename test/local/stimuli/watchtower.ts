@@ -10,5 +10,7 @@ export default {
   'sqs:GetQueueAttributes on DeliveryDeadLetters': look,
   'sqs:GetQueueAttributes on ExportDeadLetters': look,
   'sqs:GetQueueAttributes on FailedInvocations': look,
+  'sqs:GetQueueAttributes on PaymentsEventsDeadLetters': look,
+  'sqs:GetQueueAttributes on PaymentsRunsDeadLetters': look,
   'sqs:GetQueueAttributes on SchedulesDeadLetters': look,
 } satisfies Stimuli;

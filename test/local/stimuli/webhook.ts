@@ -1,7 +1,7 @@
 // What makes `webhook` use each of its grants: what each provider sends, and a capture that waits to be applied.
 import { randomUUID } from 'node:crypto';
 import { signMockPsp } from '../../../shared/adapters/mockpsp.ts';
-import { mockpspSecretOf, pendingDeposit } from '../../support/payments.ts';
+import { mockpspSecretOf, pendingDeposit } from '../../support/payment-doors.ts';
 import type { Stimuli, Stimulus } from '../least-privilege.ts';
 
 const sent =
