@@ -2,8 +2,8 @@
 import httpRouter from '@middy/http-router';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import openapi from '../docs/openapi.json' with { type: 'json' };
-import { dataApi } from '../shared/adapters/data-api.ts';
 import { usageCounter } from '../shared/adapters/dynamodb.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { outcomeCounter } from '../shared/adapters/outcomes.ts';
 import { s3 } from '../shared/adapters/s3.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
@@ -47,7 +47,7 @@ const env = environment<ApiEnvironment>(
   'TOKEN_ISSUER',
   'TOKEN_CLIENT_ID',
 );
-const database = dataApi(env);
+const database = ledger(env);
 const counter = usageCounter(env.USAGE_TABLE);
 const outcomes = outcomeCounter(env.USAGE_TABLE);
 const secrets = secretsManager();
@@ -55,7 +55,7 @@ const verify = tokenVerifier(env.TOKEN_ISSUER, env.TOKEN_CLIENT_ID);
 const dispute = {
   // Counting or hashing a month of millions of rows takes many seconds; one attempt, for a second would start it anew.
 
-  database: dataApi(env, { request_timeout_ms: 26_000, attempts: 1 }),
+  database: ledger(env, { request_timeout_ms: 26_000, attempts: 1 }),
   exports: s3(env.EXPORT_BUCKET),
   archive: s3(env.EVIDENCE_BUCKET),
   queue: sqs(env.EXPORT_QUEUE_URL),

@@ -1,5 +1,5 @@
 // Every day at 02:00 UTC, and at /api/jobs/reconcile: every wallet against its entries, and what must agree with the ledger.
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import {
   checkInvariants,
   readDate,
@@ -28,7 +28,7 @@ const env = environment<AssureEnvironment>(
   'TOKEN_ISSUER',
   'TOKEN_CLIENT_ID',
 );
-const database = dataApi(env, { request_timeout_ms: page_timeout_ms });
+const database = ledger(env, { request_timeout_ms: page_timeout_ms });
 const options = {
   name: 'assure',
   database,

@@ -1,5 +1,5 @@
 // Every 5 minutes, and at /api/jobs/backfill: applies events of providers that were missed, and tries again what failed.
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import {
   type Backfill,
   type BackfillOrder,
@@ -28,7 +28,7 @@ const env = environment<BackfillEnvironment>(
   'TOKEN_ISSUER',
   'TOKEN_CLIENT_ID',
 );
-const database = dataApi(env);
+const database = ledger(env);
 const options = {
   name: 'backfill',
   database,

@@ -1,5 +1,5 @@
 // Every day at 03:00 UTC, and at /api/cron/idempotency-cleanup: archives and purges what may leave the ledger, and expires events.
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { s3 } from '../shared/adapters/s3.ts';
 import {
   build_variables,
@@ -26,7 +26,7 @@ const env = environment<CleanupEnvironment>(
   'EVENTS_RETENTION_DAYS',
   'PERSONAL_DATA_DAYS',
 );
-const database = dataApi(env, { request_timeout_ms });
+const database = ledger(env, { request_timeout_ms });
 const archive = s3(env.EVIDENCE_BUCKET);
 const retention = {
   dispute_window_days: Number(env.DISPUTE_WINDOW_DAYS),

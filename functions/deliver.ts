@@ -1,12 +1,12 @@
 // The delivery queue's consumer: one statement moves the outbox rows of a whole SQS batch to events.
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { type DeliverEnvironment, database_variables, environment } from '../shared/config.ts';
 import { deliver, readDelivery } from '../shared/delivery.ts';
 import { logger, metrics, observed, reportBadRows } from './runtime.ts';
 
 const env = environment<DeliverEnvironment>(...database_variables);
-const database = dataApi(env);
+const database = ledger(env);
 
 export const handler = observed(async (event: SQSEvent): Promise<SQSBatchResponse> => {
   const messages = event.Records.map((record) => ({

@@ -1,6 +1,6 @@
 // The export queue's consumer: builds a dispute export that is too long for one answer, as a stream into its bucket.
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { s3 } from '../shared/adapters/s3.ts';
 import { database_variables, type ExportEnvironment, environment } from '../shared/config.ts';
 import { buildExport } from '../shared/dispute.ts';
@@ -10,7 +10,7 @@ import { logger, metrics, observed } from './runtime.ts';
 const request_timeout_ms = 20_000;
 
 const env = environment<ExportEnvironment>(...database_variables, 'EXPORT_BUCKET', 'EVIDENCE_BUCKET');
-const database = dataApi(env, { request_timeout_ms });
+const database = ledger(env, { request_timeout_ms });
 const exports = s3(env.EXPORT_BUCKET);
 const archive = s3(env.EVIDENCE_BUCKET);
 

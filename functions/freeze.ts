@@ -1,5 +1,5 @@
 // On the 1st at 00:00 UTC, and at /api/cron/invoice-freeze: freezes the invoices of the month that has ended.
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import {
   build_variables,
   database_variables,
@@ -15,7 +15,7 @@ const seal_timeout_ms = 44_000;
 const results_shown_max = 1_000;
 
 const env = environment<FreezeEnvironment>(...build_variables, ...database_variables, 'CRON_SECRET_ARN');
-const database = dataApi(env, { request_timeout_ms: seal_timeout_ms });
+const database = ledger(env, { request_timeout_ms: seal_timeout_ms });
 
 export const handler = job(env, { name: 'freeze', database }, async ({ query, scheduled_at }) => {
   const month = query.year_month === undefined ? previousMonth(scheduled_at) : requireMonth(query.year_month);

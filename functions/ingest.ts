@@ -1,7 +1,7 @@
 // POST /api/sync: parse, site and origin or API key, rate limit, check each event, one call of the ledger, then publish and mirror.
 import { randomUUID } from 'node:crypto';
-import { dataApi } from '../shared/adapters/data-api.ts';
 import { rateWindows, usageCounter } from '../shared/adapters/dynamodb.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { outcomeCounter } from '../shared/adapters/outcomes.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
 import {
@@ -46,7 +46,7 @@ const env = environment<IngestEnvironment>(
   'USAGE_TABLE',
   'RATE_LIMIT_TABLE',
 );
-const database = dataApi(env);
+const database = ledger(env);
 const queue = sqs(env.DELIVERY_QUEUE_URL);
 const counter = usageCounter(env.USAGE_TABLE);
 const outcomes = outcomeCounter(env.USAGE_TABLE);
@@ -65,6 +65,7 @@ export const handler = http(env, async (request) => {
     }),
   };
   const answered = await route(request).catch((error: unknown) => refuse(error, request.request_id));
+  metrics.addMetric('ingest_failed_total', 'Count', answered.status >= 500 ? 1 : 0);
   return { ...answered, headers: { ...cors, ...answered.headers } };
 });
 

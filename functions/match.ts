@@ -1,7 +1,7 @@
 // Reconciles payment providers with the ledger: every night, when somebody has asked for a run, and every quarter of an hour what
 // webhooks did not bring.
 import type { APIGatewayProxyEventV2, Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { paymentProviders } from '../shared/adapters/providers.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
@@ -23,7 +23,7 @@ const env = environment<MatchEnvironment>(
   'PROVIDER_SECRET_ARNS',
   'PAYMENT_QUEUE_URL',
 );
-const database = dataApi(env, { request_timeout_ms: 30_000 });
+const database = ledger(env, { request_timeout_ms: 30_000 });
 const providers = paymentProviders(database, secretsManager(), env.PROVIDER_SECRET_ARNS);
 const queue = sqs(env.PAYMENT_QUEUE_URL);
 

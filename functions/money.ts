@@ -1,7 +1,7 @@
 // Money over HTTP: players by their own token, finance by the tenant of theirs. One route, one verb of the ledger.
 import httpRouter from '@middy/http-router';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { paymentProviders } from '../shared/adapters/providers.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
@@ -24,6 +24,7 @@ import {
 } from '../shared/token.ts';
 import * as withdrawal from '../shared/withdrawal.ts';
 import { type HttpAnswer, type HttpRequest, http, logger, noRoute } from './runtime.ts';
+import { countWithdrawal } from './withdrawal-metrics.ts';
 
 const body_bytes_max = 256 * 1024;
 const page_usual = 50;
@@ -56,7 +57,7 @@ const env = environment<MoneyEnvironment>(
   'PROVIDER_SECRET_ARNS',
   'MATCH_QUEUE_URL',
 );
-const database = dataApi(env);
+const database = ledger(env);
 const providers = paymentProviders(database, secretsManager(), env.PROVIDER_SECRET_ARNS);
 const matching = sqs(env.MATCH_QUEUE_URL);
 const verify = tokenVerifier(env.TOKEN_ISSUER, env.TOKEN_CLIENT_ID);
@@ -109,7 +110,7 @@ const playerRoutes = [
     deposit(database, providers, who, requireKey(key(r)), json(r), outcome(r)),
   ),
   own('POST', '/wallet/withdraw', (r, who) =>
-    withdrawal.requestWithdrawal(database, who, requireKey(key(r)), json(r)),
+    withdrawal.requestWithdrawal(database, who, requireKey(key(r)), json(r)).then(countWithdrawal),
   ),
   own('POST', '/wallet/withdrawals/{id}/cancel', (_, who, tx) =>
     withdrawal.cancelWithdrawal(database, who, tx),

@@ -1,7 +1,7 @@
 // The payment queue's consumer, and every minute by itself: applies what providers said, asks again about payouts without an answer,
 // and lets the mock provider send its webhooks.
 import type { APIGatewayProxyEventV2, Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { signMockPsp } from '../shared/adapters/mockpsp.ts';
 import { paymentProviders } from '../shared/adapters/providers.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
@@ -31,7 +31,7 @@ const env = environment<ProcessEnvironment>(
   'PROVIDER_SECRET_ARNS',
   'API_URL',
 );
-const database = dataApi(env);
+const database = ledger(env);
 const providers = paymentProviders(database, secretsManager(), env.PROVIDER_SECRET_ARNS);
 
 const consume = observed(async ({ Records }: SQSEvent): Promise<SQSBatchResponse> => {

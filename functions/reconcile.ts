@@ -1,6 +1,7 @@
 // Every 15 minutes, and at /api/cron/reconcile-usage: queues what changed, works on it, corrects what is beside the ledger.
-import { dataApi } from '../shared/adapters/data-api.ts';
+
 import { usageCounter } from '../shared/adapters/dynamodb.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import {
   build_variables,
   database_variables,
@@ -19,7 +20,7 @@ const env = environment<ReconcileEnvironment>(
   'CRON_SECRET_ARN',
   'USAGE_TABLE',
 );
-const database = dataApi(env);
+const database = ledger(env);
 const counter = usageCounter(env.USAGE_TABLE);
 
 export const handler = job(env, { name: 'reconcile', database }, async (call): Promise<Answer> => {

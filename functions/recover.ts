@@ -1,5 +1,5 @@
 // Every 5 minutes, and at /api/cron/recover: moves outbox rows that their message did not move, so a lost publish is only late.
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import {
   build_variables,
   database_variables,
@@ -13,7 +13,7 @@ import { job, logger, metrics, reportBadRows } from './runtime.ts';
 const time_budget_ms = 20_000;
 
 const env = environment<RecoverEnvironment>(...build_variables, ...database_variables, 'CRON_SECRET_ARN');
-const database = dataApi(env);
+const database = ledger(env);
 
 export const handler = job(env, { name: 'recover', database }, async () => {
   const end = Date.now() + time_budget_ms;

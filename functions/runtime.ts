@@ -5,15 +5,20 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { Metrics } from '@aws-lambda-powertools/metrics';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import { onLedgerFailure } from '../shared/adapters/ledger-failures.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
 import type { BaseEnvironment } from '../shared/config.ts';
 import { recordHeartbeat, requireCronSecret } from '../shared/cron.ts';
 import type { BadRow } from '../shared/delivery.ts';
+import { edgeClient } from '../shared/edge.ts';
 import { KernelError } from '../shared/errors.ts';
 import type { Database } from '../shared/ports.ts';
 
 export const logger = new Logger();
 export const metrics = new Metrics();
+/** Of all functions together, for they have one ledger. */
+const ledgerMetrics = new Metrics({ serviceName: 'ledger' });
+onLedgerFailure((failure) => ledgerMetrics.addMetric(`ledger_${failure}_total`, 'Count', 1));
 export const systemClock = { now: () => new Date() };
 
 const user_agent_length_max = 512;
@@ -50,12 +55,13 @@ export function http(environment: BaseEnvironment, door: HttpDoor) {
     'x-opsmantik-branch': environment.COMMIT_BRANCH,
     'x-opsmantik-version': environment.KERNEL_VERSION,
   };
+  const admit = edgeGuard(environment);
   return observed(async (event: APIGatewayProxyEventV2): Promise<APIGatewayProxyStructuredResultV2> => {
     const request = toRequest(event);
     logger.appendKeys({ correlation_id: request.request_id });
-    const { status, headers, body } = await door(request).catch((error: unknown) =>
-      errorAnswer(error, request.request_id),
-    );
+    const { status, headers, body } = await admit(request)
+      .then(door)
+      .catch((error: unknown) => errorAnswer(error, request.request_id));
     return {
       statusCode: status,
       headers: {
@@ -69,6 +75,16 @@ export function http(environment: BaseEnvironment, door: HttpDoor) {
   });
 }
 
+/** Behind an edge, lets through what came by it only, with the address of the client that the edge saw. */
+function edgeGuard({ ORIGIN_SECRET_ARN }: BaseEnvironment): (request: HttpRequest) => Promise<HttpRequest> {
+  if (ORIGIN_SECRET_ARN === undefined) return async (request) => request;
+  const secrets = secretsManager();
+  return async (request) => {
+    const client_ip = edgeClient(request.headers, await secrets.get(ORIGIN_SECRET_ARN));
+    return { ...request, client_ip: client_ip ?? request.client_ip };
+  };
+}
+
 /** The door of every path that a function has no route for. */
 export async function noRoute({ method, path }: HttpRequest): Promise<never> {
   throw new KernelError('not_found', `There is no ${method} ${path}.`);
@@ -77,7 +93,7 @@ export async function noRoute({ method, path }: HttpRequest): Promise<never> {
 /** Adds logs and metrics to any handler. */
 export function observed<Event, Result>(handler: (event: Event, context: Context) => Promise<Result>) {
   const publish = () => {
-    if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics();
+    for (const one of [metrics, ledgerMetrics]) if (one.hasStoredMetrics()) one.publishStoredMetrics();
   };
   return middy(handler)
     .use(injectLambdaContext(logger, { resetKeys: true }))

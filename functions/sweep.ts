@@ -1,6 +1,6 @@
 // Every minute: releases holds and takes back promotional lots whose time is over, folds the entries of busy accounts, and charges
 // frozen invoices whose plan says so.
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { build_variables, database_variables, environment, type SweepEnvironment } from '../shared/config.ts';
 import { KernelError } from '../shared/errors.ts';
 import { job, logger } from './runtime.ts';
@@ -9,7 +9,7 @@ const time_budget_ms = 20_000;
 const steps = ['expire_holds', 'expire_promo', 'fold_accounts', 'settle_invoices'] as const;
 
 const env = environment<SweepEnvironment>(...build_variables, ...database_variables, 'CRON_SECRET_ARN');
-const database = dataApi(env);
+const database = ledger(env);
 
 export const handler = job(env, { name: 'sweep', database }, async () => {
   const end = Date.now() + time_budget_ms;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import httpRouter from '@middy/http-router';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
-import { dataApi } from '../shared/adapters/data-api.ts';
+import { ledger } from '../shared/adapters/ledger.ts';
 import { paymentProviders } from '../shared/adapters/providers.ts';
 import { secretsManager } from '../shared/adapters/secrets.ts';
 import { sqs } from '../shared/adapters/sqs.ts';
@@ -23,7 +23,7 @@ const env = environment<WebhookEnvironment>(
   'PROVIDER_SECRET_ARNS',
   'PAYMENT_QUEUE_URL',
 );
-const database = dataApi(env);
+const database = ledger(env);
 const providers = paymentProviders(database, secretsManager(), env.PROVIDER_SECRET_ARNS);
 const queue = sqs(env.PAYMENT_QUEUE_URL);
 
@@ -99,17 +99,20 @@ async function announce(kept: Kept[]): Promise<void> {
 function counted(door: (request: HttpRequest) => Promise<HttpAnswer>) {
   return async (request: HttpRequest) => {
     metrics.addMetric('webhook_received_total', 'Count', 1);
+    let refused = 0;
     try {
       return await door(request);
     } catch (error) {
       if (error instanceof KernelError && error.status === 401) {
-        metrics.addMetric('webhook_signature_invalid_total', 'Count', 1);
+        refused = 1;
         logger.warn('WEBHOOK_SIGNATURE_INVALID', {
           provider: request.pathParameters.provider,
           code: error.code,
         });
       }
       throw error;
+    } finally {
+      metrics.addMetric('webhook_signature_invalid_total', 'Count', refused);
     }
   };
 }

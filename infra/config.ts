@@ -4,6 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { ALARMS, type AlarmSettings } from './alarm-settings.ts';
+import type { BackupSettings, EdgeSettings, ReleaseSettings } from './stage-options.ts';
 
 /** The deployed functions; each is a file of functions/ and a folder of dist/. */
 export const FUNCTIONS = [
@@ -27,6 +29,13 @@ export const FUNCTIONS = [
 ] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 
+/** Called often enough that a few minutes of a tenth of the calls say whether a new version works; a job runs too seldom. */
+const RELEASED: readonly FunctionName[] = ['ingest', 'deliver', 'api', 'money', 'webhook'];
+/** Whether callers reach a version of the function by an alias, which a release moves step by step. */
+export function isReleased(name: FunctionName): boolean {
+  return RELEASED.includes(name);
+}
+
 export interface FunctionSize {
   readonly memoryMb: number;
   readonly timeoutSeconds: number;
@@ -35,6 +44,18 @@ export interface FunctionSize {
 }
 
 export interface LedgerSettings {
+  /**
+   * How functions call the ledger: over the Data API, without a network of ours, or straight through RDS Proxy from inside the
+   * network, which keeps a cluster from pausing. When to change: docs/scaling.md.
+   */
+  readonly access: 'data-api' | 'proxy';
+  /**
+   * With `proxy`: lets functions inside the network call the internet. Without it those that must (payment providers, token
+   * keys, the stage's own API) stay outside and with the Data API.
+   */
+  readonly nat?: boolean;
+  /** Storage that charges nothing for I/O and more for all else; the way back is open once in 30 days. */
+  readonly ioOptimized?: boolean;
   /** Aurora capacity units; 0 lets the cluster pause. */
   readonly capacityMin: number;
   readonly capacityMax: number;
@@ -69,12 +90,21 @@ export interface RetentionSettings {
 }
 
 export interface StageSettings {
+  /** The account and region that the stage may be deployed to; whatever the credentials say where it is not set. */
+  readonly account?: string;
+  readonly region?: string;
   readonly ledger: LedgerSettings;
   readonly functions: Readonly<Record<FunctionName, FunctionSize>>;
   /** Batches that `deliver` moves at once: each holds one database connection. */
   readonly deliverConcurrency: number;
   readonly evidenceLock: EvidenceLock;
   readonly retention: RetentionSettings;
+  readonly release: ReleaseSettings;
+  /** Without it, callers reach the API itself, which throttles but cannot filter. */
+  readonly edge?: EdgeSettings;
+  /** Beside the recovery to any second, which every stage has and which ends with its account. */
+  readonly backup?: BackupSettings;
+  readonly alarms: AlarmSettings;
   /** Requests a second that the whole API admits; the limits of a site or key are in the ledger. */
   readonly throttle: { readonly rate: number; readonly burst: number };
   readonly logRetention: RetentionDays;
@@ -119,9 +149,12 @@ const FUNCTION_SIZES = {
 
 const RETENTION: RetentionSettings = { disputeWindowDays: 90, eventsDays: 60, personalDataDays: 30 };
 
+const CANARY: ReleaseSettings = { traffic: 'canary', obeyAlarms: true };
+
 const STAGES = {
   dev: {
     ledger: {
+      access: 'data-api',
       capacityMin: 0,
       capacityMax: 2,
       autoPauseSeconds: 900,
@@ -135,6 +168,8 @@ const STAGES = {
     deliverConcurrency: 5,
     evidenceLock: { mode: 'GOVERNANCE', days: 1 },
     retention: RETENTION,
+    release: { traffic: 'all-at-once', obeyAlarms: true },
+    alarms: { ...ALARMS, monthlyBudgetUsd: 100 },
     throttle: { rate: 2_000, burst: 4_000 },
     logRetention: RetentionDays.ONE_WEEK,
     removalPolicy: RemovalPolicy.DESTROY,
@@ -145,6 +180,7 @@ const STAGES = {
   },
   staging: {
     ledger: {
+      access: 'data-api',
       capacityMin: 0.5,
       capacityMax: 4,
       reader: false,
@@ -157,6 +193,8 @@ const STAGES = {
     deliverConcurrency: 5,
     evidenceLock: { mode: 'GOVERNANCE', days: 30 },
     retention: RETENTION,
+    release: CANARY, // as prod has it, so that it is rehearsed
+    alarms: { ...ALARMS, monthlyBudgetUsd: 200 },
     throttle: { rate: 2_000, burst: 4_000 },
     logRetention: RetentionDays.ONE_MONTH,
     removalPolicy: RemovalPolicy.DESTROY,
@@ -167,6 +205,7 @@ const STAGES = {
   },
   prod: {
     ledger: {
+      access: 'data-api',
       capacityMin: 1,
       capacityMax: 16,
       reader: true,
@@ -180,6 +219,8 @@ const STAGES = {
     deliverConcurrency: 10,
     evidenceLock: { mode: 'COMPLIANCE', days: 400 },
     retention: RETENTION,
+    release: CANARY,
+    alarms: { ...ALARMS, monthlyBudgetUsd: 1_000 },
     throttle: { rate: 5_000, burst: 5_000 },
     logRetention: RetentionDays.SIX_MONTHS,
     removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
@@ -203,6 +244,23 @@ export interface Build {
 export interface KernelConfig extends StageSettings {
   readonly stage: Stage;
   readonly build: Build;
+}
+
+/** @throws Error when the settings contradict each other. */
+export function checkSettings(config: KernelConfig): KernelConfig {
+  if (config.edge && !(config.region && config.account)) {
+    throw new Error('An edge reaches over regions: set account and region of its stage.');
+  }
+  const { access, capacityMin, ownKey } = config.ledger;
+  if (config.backup && !ownKey) {
+    throw new Error(
+      'A snapshot under the key of AWS cannot leave the account: set ledger.ownKey for backups.',
+    );
+  }
+  if (access === 'proxy' && capacityMin === 0) {
+    throw new Error('A cluster behind RDS Proxy never pauses: set ledger.capacityMin to 0.5 or more.');
+  }
+  return config;
 }
 
 /** @throws Error that names the allowed stages when `stage` is none of them. */

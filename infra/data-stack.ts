@@ -1,9 +1,10 @@
 // What must survive every deployment: the ledger, the usage counters, the archives, the queues and the users.
-import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
+import { CfnOutput, Duration, Fn, RemovalPolicy, Stack, type StackProps, Validations } from 'aws-cdk-lib';
 import * as dynamodb from 'aws-cdk-lib/aws-dynamodb';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
+import { backUp } from './backup.ts';
 import { evidenceBucket, exportsBucket } from './buckets.ts';
 import type { KernelConfig } from './config.ts';
 import { Identity } from './identity.ts';
@@ -22,6 +23,8 @@ export class DataStack extends Stack {
   readonly evidence: Bucket;
   readonly identity: Identity;
   readonly payments: Payments;
+  /** Only with an edge. */
+  readonly originSecret: ISecret | undefined;
 
   constructor(scope: Construct, id: string, props: StackProps & { readonly config: KernelConfig }) {
     super(scope, id, props);
@@ -36,14 +39,22 @@ export class DataStack extends Stack {
     this.evidence = evidenceBucket(this, config);
     this.identity = new Identity(this, 'Identity', config);
     this.payments = new Payments(this, 'Payments', config);
+    this.originSecret = config.edge && originSecret(this, config);
+    if (config.backup) backUp(this, config.backup, this.ledger);
 
     new CfnOutput(this, 'ClusterArn', { value: this.ledger.cluster.clusterArn });
     new CfnOutput(this, 'TableName', { value: this.usage.tableName });
     new CfnOutput(this, 'QueueUrl', { value: this.delivery.queue.queueUrl });
     new CfnOutput(this, 'ExportsBucket', { value: this.exports.bucketName });
     new CfnOutput(this, 'EvidenceBucket', { value: this.evidence.bucketName });
+    new CfnOutput(this, 'CronSecretArn', { value: this.cronSecret.secretArn });
     new CfnOutput(this, 'UserPoolId', { value: this.identity.userPool.userPoolId });
     new CfnOutput(this, 'UserPoolClientId', { value: this.identity.client.userPoolClientId });
+  }
+
+  /** Asked of the region at deployment; CDK would look them up with credentials as soon as a stage names its account. */
+  override get availabilityZones(): string[] {
+    return [0, 1].map((index) => Fn.select(index, Fn.getAzs()));
   }
 }
 
@@ -91,6 +102,26 @@ function exportQueue(scope: Construct): WorkQueue {
     visibilityTimeout: Duration.minutes(16),
     maxReceiveCount: 3,
   });
+}
+
+/** By which the functions know that a request came through the edge; both its values are valid, so that one can be changed. */
+function originSecret(scope: Construct, config: KernelConfig): ISecret {
+  const secret = new Secret(scope, 'OriginSecret', {
+    description: 'What the edge and the functions share: current and, while it is changed, previous',
+    generateSecretString: {
+      secretStringTemplate: '{}',
+      generateStringKey: 'current',
+      passwordLength: 48,
+      excludePunctuation: true,
+    },
+    removalPolicy: config.removalPolicy,
+  });
+  Validations.of(secret).acknowledge({
+    id: 'AwsSolutions-SMG4',
+    reason:
+      'CloudFront holds a copy that changes with a deployment only, so the two are changed together: docs/deploy.md.',
+  });
+  return secret as ISecret; // CDK's class and interface differ under exactOptionalPropertyTypes
 }
 
 /** What starts a job over HTTP; the scheduler does not need it, for it invokes by IAM. */

@@ -11,9 +11,12 @@ import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import type { BaseEnvironment, DatabaseEnvironment } from '../shared/config.ts';
-import type { FunctionName, KernelConfig } from './config.ts';
+import { type FunctionName, isReleased, type KernelConfig } from './config.ts';
+import type { LedgerProxy } from './proxy.ts';
 
 const DIST = join(import.meta.dirname, '..', 'dist');
+/** The alias that callers of a released function name. */
+export const LIVE = 'live';
 
 /** A way into the ledger; the secret decides the database role. */
 export interface DatabaseBinding {
@@ -22,6 +25,8 @@ export interface DatabaseBinding {
   readonly secret: ISecret;
   /** Whether the function may hold a transaction open over several calls, as migrations do and a hot path never does. */
   readonly transactions?: boolean;
+  /** Where the stage has one: the way of the functions that it serves. */
+  readonly proxy?: LedgerProxy;
 }
 
 /** The variables of `E` that are the function's own: those of every function and of the ledger are set here. */
@@ -39,13 +44,17 @@ export interface KernelFunctionProps<E> {
 
 /** @typeParam E the environment that the function reads; a variable that is not supplied does not compile. */
 export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> extends Construct {
+  readonly entry: FunctionName;
   readonly lambda: lambda.Function;
+  /** What a release moves from version to version; only the released functions have it. */
+  readonly live: lambda.Alias | undefined;
   readonly logs: LogGroup;
   readonly role: Role;
 
   constructor(scope: Construct, id: string, props: KernelFunctionProps<E>) {
     super(scope, id);
     const { config, entry } = props;
+    this.entry = entry;
     const size = config.functions[entry];
     const name = `revenue-kernel-${config.stage}-${entry}`;
     this.logs = new LogGroup(this, 'Logs', {
@@ -68,6 +77,10 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
       role: this.role,
       logGroup: this.logs,
       environment: environment(props),
+      ...proxyOf(props)?.placement,
+      // Kept when a newer one replaces it, so that there is something to go back to; not when its own creation failed, for
+      // then the next attempt could not make it.
+      currentVersionOptions: { removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE },
       ...(size.reservedConcurrency !== undefined && {
         reservedConcurrentExecutions: size.reservedConcurrency,
       }),
@@ -80,7 +93,18 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
     });
     if (props.deadLetters) this.allow(['sqs:SendMessage'], props.deadLetters.queueArn);
     this.trace();
-    this.bindDatabase(props.database);
+    proxyOf(props)?.admit(this);
+    this.bindDatabase(props);
+    // CDK's classes and interfaces differ under exactOptionalPropertyTypes, here and below.
+    const version = () => this.lambda.currentVersion as lambda.IVersion;
+    this.live = isReleased(entry)
+      ? new lambda.Alias(this, 'Live', { aliasName: LIVE, version: version() })
+      : undefined;
+  }
+
+  /** What callers invoke. */
+  get invoked(): lambda.IFunction {
+    return (this.live ?? this.lambda) as lambda.IFunction;
   }
 
   allow(actions: string[], ...resources: string[]): void {
@@ -93,7 +117,7 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
     options: Pick<lambda.EventSourceMappingOptions, 'batchSize' | 'maxConcurrency'>,
   ): void {
     this.allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], queue.queueArn);
-    this.lambda.addEventSourceMapping(`SqsEventSource:${Names.nodeUniqueId(queue.node)}`, {
+    this.invoked.addEventSourceMapping(`SqsEventSource:${Names.nodeUniqueId(queue.node)}`, {
       ...options,
       eventSourceArn: queue.queueArn,
       reportBatchItemFailures: true,
@@ -119,13 +143,16 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
     this.lambda.node.addDependency(objects);
   }
 
-  private bindDatabase({ cluster, secret, transactions = false }: DatabaseBinding): void {
+  private bindDatabase(props: KernelFunctionProps<E>): void {
+    const { cluster, secret, transactions = false } = props.database;
     const calls = ['ExecuteStatement'];
     if (transactions) calls.push('BeginTransaction', 'CommitTransaction', 'RollbackTransaction');
-    this.allow(
-      calls.map((call) => `rds-data:${call}`),
-      cluster.clusterArn,
-    );
+    if (!proxyOf(props)) {
+      this.allow(
+        calls.map((call) => `rds-data:${call}`),
+        cluster.clusterArn,
+      );
+    }
     this.allow(['secretsmanager:GetSecretValue'], secret.secretArn);
   }
 
@@ -150,6 +177,11 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
   }
 }
 
+/** Stages share an account: in one namespace the figures of one would hide the silence of another. */
+export function metricNamespace({ stage }: KernelConfig): string {
+  return `RevenueKernel/${stage}`;
+}
+
 /** A function for those who do not care which environment it reads. */
 // biome-ignore lint/suspicious/noExplicitAny: the environments of functions have no common supertype
 export type AnyFunction = KernelFunction<any>;
@@ -172,15 +204,25 @@ function bundle(entry: FunctionName): string {
   return join(DIST, entry);
 }
 
+function proxyOf({
+  entry,
+  database,
+}: Pick<KernelFunctionProps<unknown>, 'entry' | 'database'>): LedgerProxy | undefined {
+  return database.proxy?.serves(entry) ? database.proxy : undefined;
+}
+
 function environment<E>(props: KernelFunctionProps<E>): Record<string, string> {
   const { config, entry, database } = props;
+  const proxy = proxyOf(props);
   const base = {
     STAGE: config.stage,
     COMMIT_SHA: config.build.commitSha,
     COMMIT_BRANCH: config.build.commitBranch,
     KERNEL_VERSION: config.build.version,
     POWERTOOLS_SERVICE_NAME: entry,
-    POWERTOOLS_METRICS_NAMESPACE: 'RevenueKernel',
+    POWERTOOLS_METRICS_NAMESPACE: metricNamespace(config),
+    LEDGER_ACCESS: proxy ? 'proxy' : 'data-api',
+    ...(proxy && { DATABASE_HOST: proxy.endpoint }),
     DATABASE_CLUSTER_ARN: database.cluster.clusterArn,
     DATABASE_SECRET_ARN: database.secret.secretArn,
     DATABASE_NAME: database.databaseName,

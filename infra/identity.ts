@@ -19,6 +19,8 @@ export class Identity extends Construct {
     });
     this.client = this.userPool.addClient('Console', {
       generateSecret: false, // a browser cannot keep one: the code is bound by PKCE instead
+      // For operators, who sign in with the rights of IAM and a password: no browser is needed to set a stage up.
+      authFlows: { adminUserPassword: true },
       preventUserExistenceErrors: true,
       enableTokenRevocation: true,
       supportedIdentityProviders: [cognito.UserPoolClientIdentityProvider.COGNITO],

@@ -8,13 +8,17 @@ import type {
   IngestEnvironment,
   MoneyEnvironment,
 } from '../shared/config.ts';
+import { createAlarms } from './alarms.ts';
 import type { KernelConfig } from './config.ts';
 import type { DataStack } from './data-stack.ts';
+import { Edge } from './edge.ts';
+import { tellFirstCommands } from './first-commands.ts';
 import { KernelFunction } from './function.ts';
 import { HttpApi, type Route } from './http-api.ts';
 import { createJobs } from './jobs.ts';
 import { Migrations } from './migrations.ts';
 import { createWebhook } from './payments.ts';
+import { Releases } from './releases.ts';
 
 /** Exports that are built at once: each holds one database connection, for up to a quarter of an hour. */
 const EXPORT_CONCURRENCY = 2; // the least that Lambda takes
@@ -56,13 +60,22 @@ const WEBHOOK_ROUTES: readonly Route[] = [
 export interface KernelStackProps extends StackProps {
   readonly config: KernelConfig;
   readonly data: DataStack;
+  /** Of the firewall before the edge, in a stage that has one. */
+  readonly webAclArn?: string;
 }
 
 export class KernelStack extends Stack {
-  constructor(scope: Construct, id: string, { config, data, ...props }: KernelStackProps) {
+  readonly releases: Releases;
+
+  constructor(scope: Construct, id: string, { config, data, webAclArn, ...props }: KernelStackProps) {
     super(scope, id, props);
     // Before the functions, because one of them is told its address.
     const http = new HttpApi(this, 'Http', config);
+    const { originSecret } = data;
+    if (config.edge && webAclArn && originSecret) {
+      const parts = { config, edge: config.edge, webAclArn, originSecret, originName: http.originName };
+      http.behind(new Edge(this, 'Edge', parts).url, originSecret);
+    }
     const ingest = createIngest(this, config, data);
     const deliver = createDeliver(this, config, data);
     const exporter = createExport(this, config, data);
@@ -88,7 +101,15 @@ export class KernelStack extends Stack {
     http.route('Api', api, ...API_ROUTES);
     http.route('Money', money, ...MONEY_ROUTES);
     http.route('Webhook', webhook, ...WEBHOOK_ROUTES);
+    this.releases = new Releases(this, 'Releases', {
+      config,
+      http,
+      functions: [ingest, deliver, api, money, webhook],
+    });
+    createAlarms(this, config, { data, http, releases: this.releases });
     new CfnOutput(this, 'ApiUrl', { value: http.url });
+    new CfnOutput(this, 'Commit', { value: config.build.commitSha });
+    tellFirstCommands(this, data, http);
   }
 }
 

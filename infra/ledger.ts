@@ -1,4 +1,4 @@
-// The ledger: Aurora PostgreSQL behind the Data API, and one secret for each role that logs in to it.
+// The ledger: Aurora PostgreSQL behind the Data API or a proxy, and one secret for each role that logs in to it.
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
@@ -8,6 +8,7 @@ import { Construct } from 'constructs';
 import type { KernelConfig } from './config.ts';
 import type { DatabaseBinding } from './function.ts';
 import { Network } from './network.ts';
+import { LedgerProxy } from './proxy.ts';
 
 /** The database roles that functions log in as; the migrations create them and give them these secrets' passwords. */
 export const LOGIN_ROLES = [
@@ -27,20 +28,31 @@ const ENGINE = rds.DatabaseClusterEngine.auroraPostgres({
 
 export class Ledger extends Construct {
   readonly cluster: rds.DatabaseCluster;
+  /** Where the stage encrypts with a key of its own. */
+  readonly key: Key | undefined;
   readonly roleSecrets: Readonly<Record<LoginRole, ISecret>>;
+  private readonly proxy: LedgerProxy | undefined;
 
   constructor(scope: Construct, id: string, config: KernelConfig) {
     super(scope, id);
     const master = databaseSecret(this, 'Master', 'kernel_master', config);
-    this.cluster = this.createCluster(config, rds.Credentials.fromSecret(master, 'kernel_master'));
+    const network = new Network(this, 'Network', config);
+    this.key = config.ledger.ownKey ? ledgerKey(this, config) : undefined;
+    this.cluster = this.createCluster(config, network, rds.Credentials.fromSecret(master, 'kernel_master'));
     const secrets = LOGIN_ROLES.map((role) => [role, databaseSecret(this, role, role, config)] as const);
     this.roleSecrets = Object.fromEntries(secrets) as Record<LoginRole, ISecret>;
+    if (config.ledger.access === 'proxy') {
+      const { cluster } = this;
+      const secrets = Object.values(this.roleSecrets);
+      this.proxy = new LedgerProxy(this, 'Access', { config, network, cluster, secrets });
+    }
     this.acknowledge(config);
   }
 
   /** What a function needs to call the ledger as this role. */
   as(role: LoginRole): DatabaseBinding {
-    return { cluster: this.cluster, databaseName: DATABASE_NAME, secret: this.roleSecrets[role] };
+    const { cluster, proxy } = this;
+    return { cluster, databaseName: DATABASE_NAME, secret: this.roleSecrets[role], ...(proxy && { proxy }) };
   }
 
   /** What the migrations need: the owner of the schema, with transactions. */
@@ -50,7 +62,11 @@ export class Ledger extends Construct {
     return { cluster: this.cluster, databaseName: DATABASE_NAME, secret, transactions: true };
   }
 
-  private createCluster(config: KernelConfig, credentials: rds.Credentials): rds.DatabaseCluster {
+  private createCluster(
+    config: KernelConfig,
+    network: Network,
+    credentials: rds.Credentials,
+  ): rds.DatabaseCluster {
     const { ledger } = config;
     // Named in advance, so that its log group exists, with a retention, before the first line is written.
     const clusterIdentifier = `revenue-kernel-${config.stage}`;
@@ -59,7 +75,6 @@ export class Ledger extends Construct {
       retention: config.logRetention,
       removalPolicy: RemovalPolicy.DESTROY,
     });
-    const network = new Network(this, 'Network', config);
     // The engine moves by a commit that changes ENGINE, not on a night of Amazon's choice.
     const instance = {
       autoMinorVersionUpgrade: false,
@@ -73,7 +88,7 @@ export class Ledger extends Construct {
       defaultDatabaseName: DATABASE_NAME,
       enableDataApi: true,
       vpc: network.vpc,
-      vpcSubnets: { subnets: network.vpc.isolatedSubnets },
+      vpcSubnets: { subnets: network.ledgerSubnets },
       securityGroups: [network.closed],
       writer: rds.ClusterInstance.serverlessV2('Writer', instance),
       readers: ledger.reader
@@ -84,8 +99,9 @@ export class Ledger extends Construct {
       ...(ledger.autoPauseSeconds !== undefined && {
         serverlessV2AutoPauseDuration: Duration.seconds(ledger.autoPauseSeconds),
       }),
+      ...(ledger.ioOptimized && { storageType: rds.DBClusterStorageType.AURORA_IOPT1 }),
       storageEncrypted: true,
-      ...(ledger.ownKey && { storageEncryptionKey: ledgerKey(this, config) }),
+      ...(this.key && { storageEncryptionKey: this.key }),
       backup: { retention: Duration.days(ledger.backupDays) },
       deleteAutomatedBackups: !config.protect,
       deletionProtection: config.protect,
@@ -101,7 +117,8 @@ export class Ledger extends Construct {
     const { cluster } = this;
     Validations.of(cluster).acknowledge({
       id: 'AwsSolutions-RDS6',
-      reason: 'The Data API, the only way in, logs in with a secret and cannot use IAM authentication.',
+      reason:
+        'The Data API and the proxy, the only ways in, log in with secrets; the Data API cannot use IAM authentication.',
     });
     if (!config.protect) {
       Validations.of(cluster).acknowledge({
@@ -126,7 +143,7 @@ function databaseSecret(scope: Construct, id: string, username: string, config: 
   Validations.of(secret).acknowledge({
     id: 'AwsSolutions-SMG4',
     reason:
-      'The password works through the Data API only, which checks IAM first; it changes with a migration run, not on a timer.',
+      'The password works through the Data API, which checks IAM first, or from inside the network only; it changes with a migration run, not on a timer.',
   });
   return secret as ISecret; // CDK's class and interface differ under exactOptionalPropertyTypes
 }

@@ -1138,6 +1138,8 @@ CREATE INDEX holds_due ON public.holds USING btree (expires_at) WHERE ((status =
 
 CREATE INDEX holds_pending ON public.holds USING btree (held_id) WHERE (status = 'pending'::text);
 
+CREATE INDEX idempotency_keys_without_funds ON public.idempotency_keys USING btree (created_at) WHERE ((verb = 'withdraw'::text) AND ((answer ->> 'code'::text) = 'INSUFFICIENT_FUNDS'::text));
+
 CREATE INDEX ingest_fallback_by_batch ON public.ingest_fallback_buffer USING btree (batch_id);
 
 CREATE INDEX ingest_fallback_due ON public.ingest_fallback_buffer USING btree (next_attempt_at) WHERE (status <> 'FAILED'::ingest_fallback_status);
@@ -1188,6 +1190,8 @@ CREATE UNIQUE INDEX psp_events_in_order ON public.psp_events USING btree (provid
 
 CREATE INDEX reconciliation_findings_by_tenant ON public.reconciliation_findings USING btree (tenant_id, created_at DESC, id DESC);
 
+CREATE INDEX reconciliation_findings_mismatches ON public.reconciliation_findings USING btree (seen_at) WHERE ((finding_type)::text = 'ledger_balance_mismatch'::text);
+
 CREATE INDEX reconciliation_findings_open ON public.reconciliation_findings USING btree (severity) WHERE ((status)::text = 'OPEN'::text);
 
 CREATE INDEX reconciliation_reports_chain ON public.reconciliation_reports USING btree (account_id, report_date, run_no);
@@ -1217,6 +1221,8 @@ CREATE INDEX withdrawals_by_player ON public.withdrawals USING btree (player_id,
 CREATE INDEX withdrawals_by_tenant ON public.withdrawals USING btree (tenant_id, created_at DESC, id DESC);
 
 CREATE INDEX withdrawals_open ON public.withdrawals USING btree (tenant_id, state, created_at) WHERE (state <> ALL (ARRAY['paid'::text, 'rejected'::text, 'canceled'::text]));
+
+CREATE INDEX withdrawals_recent ON public.withdrawals USING brin (created_at);
 
 -- Functions
 
@@ -7487,6 +7493,24 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.withdrawal_signals()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object(
+    -- the hour that runs is what is compared, so it is no part of what it is compared with
+    'insufficient_funds_hourly', (select round(count(*) / 168.0, 4)::text from idempotency_keys k
+      where k.verb = 'withdraw' and k.answer ->> 'code' = 'INSUFFICIENT_FUNDS'
+        and k.created_at > clock_timestamp() - interval '169 hours' and k.created_at <= clock_timestamp() - interval '1 hour'),
+    'withdrawals_1h', (select count(*)::text from withdrawals w where w.created_at > clock_timestamp() - interval '1 hour'),
+    'mismatches_1h', m.n::text, 'largest_mismatch', m.largest::text)
+    from (select count(*) n, coalesce(max(abs((f.raw ->> 'legacy')::numeric - coalesce((f.raw ->> 'ledger')::numeric, 0))), 0) largest
+            from reconciliation_findings f where f.finding_type = 'ledger_balance_mismatch' and f.seen_at > clock_timestamp() - interval '1 hour') m
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.withdrawals_guard()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -8770,6 +8794,8 @@ grant execute on function withdrawal_row(withdrawals) to authenticated;
 
 grant execute on function withdrawal_row(withdrawals) to service_role;
 
+grant execute on function withdrawal_signals() to kernel_jobs;
+
 -- Comments
 
 comment on view ledger_transactions is 'An entry a row, with its transfer, account and key; only posted money has entries. Page it by (transfer_no, n).';
@@ -9519,5 +9545,7 @@ comment on function withdrawal_may(text,text) is 'The state machine of withdrawa
 comment on function withdrawal_refusal(players,jsonb,jsonb) is 'The policy of withdrawals, before funds: why a player may not ask for this one now; null when allowed.';
 
 comment on function withdrawal_row(withdrawals) is 'A withdrawal as answers show it; amounts as decimal strings of minor units.';
+
+comment on function withdrawal_signals() is 'For the rollback triggers: withdrawals refused for want of funds, as the hourly mean of a week; of the last hour the withdrawals, and those at which legacy balance and ledger differed, with the largest difference in minor units.';
 
 comment on function withdrawals_guard() is 'Statement trigger: withdrawals change along their state machine only. Raises RK043.';

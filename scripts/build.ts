@@ -5,7 +5,7 @@ import { build, stop } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist');
-const shared = new Set(['runtime.ts', 'service-job.ts']); // code that functions share, not a function
+const shared = new Set(['runtime.ts', 'service-job.ts', 'withdrawal-metrics.ts']); // parts of functions, not functions
 
 const entries = (await readdir(join(root, 'functions'))).filter(
   (file) => file.endsWith('.ts') && !shared.has(file),
@@ -24,6 +24,7 @@ await build({
   target: 'node24',
   format: 'esm',
   mainFields: ['module', 'main'],
+  alias: { '@aws-sdk/credential-provider-node': join(root, 'scripts/lambda-credentials.ts') },
   banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
   logLevel: 'warning',
 });

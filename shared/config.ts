@@ -8,13 +8,34 @@ export interface BaseEnvironment {
   KERNEL_VERSION: string;
   POWERTOOLS_SERVICE_NAME: string;
   POWERTOOLS_METRICS_NAMESPACE: string;
+  /** Only behind an edge: the secret by which a request shows that it came through it. */
+  ORIGIN_SECRET_ARN?: string;
 }
 
-/** Set on every function that calls the ledger; the secret decides the database role. */
-export interface DatabaseEnvironment {
+/** What an edge tells a function with each request, over whatever a client wrote there. */
+export const edge_headers = { secret: 'x-origin-secret', address: 'x-viewer-address' } as const;
+
+/** What the Data API is told; the secret decides the database role. */
+export interface DataApiEnvironment {
   DATABASE_CLUSTER_ARN: string;
   DATABASE_SECRET_ARN: string;
   DATABASE_NAME: string;
+}
+
+/** What a connection through RDS Proxy is told. */
+export interface ProxyEnvironment {
+  /** A name, and a port after a colon when it is not that of Postgres. */
+  DATABASE_HOST: string;
+  DATABASE_SECRET_ARN: string;
+  DATABASE_NAME: string;
+}
+
+/** Set on every function that calls the ledger. */
+export interface DatabaseEnvironment extends DataApiEnvironment {
+  /** `data-api` or `proxy`. */
+  LEDGER_ACCESS: string;
+  /** Set with `proxy`. */
+  DATABASE_HOST?: string;
 }
 
 export interface IngestEnvironment extends BaseEnvironment, DatabaseEnvironment {
@@ -116,18 +137,26 @@ export interface MigrateEnvironment extends BaseEnvironment, DatabaseEnvironment
 /** The variables of every function that answers over HTTP. */
 export const build_variables = ['STAGE', 'COMMIT_SHA', 'COMMIT_BRANCH', 'KERNEL_VERSION'] as const;
 /** The variables of every function that calls the ledger. */
-export const database_variables = ['DATABASE_CLUSTER_ARN', 'DATABASE_SECRET_ARN', 'DATABASE_NAME'] as const;
+export const database_variables = [
+  'LEDGER_ACCESS',
+  'DATABASE_CLUSTER_ARN',
+  'DATABASE_SECRET_ARN',
+  'DATABASE_NAME',
+] as const;
 
 /**
- * Reads the named variables of the environment.
+ * Reads the named variables of the environment, and the one that only an edge sets.
  * @throws Error that names the first missing variable, so that a function with a wrong environment never starts half-way.
  */
 export function environment<E extends BaseEnvironment>(...names: (keyof E & string)[]): E {
   const found: Record<string, string> = {};
-  for (const name of names) {
+  const direct = names.some((name) => name === 'LEDGER_ACCESS') && process.env.LEDGER_ACCESS === 'proxy';
+  for (const name of direct ? [...names, 'DATABASE_HOST'] : names) {
     const value = process.env[name];
     if (value === undefined || value === '') throw new Error(`The environment variable ${name} is not set.`);
     found[name] = value;
   }
+  const { ORIGIN_SECRET_ARN } = process.env;
+  if (ORIGIN_SECRET_ARN) found.ORIGIN_SECRET_ARN = ORIGIN_SECRET_ARN;
   return found as unknown as E;
 }

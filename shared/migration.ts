@@ -44,7 +44,8 @@ interface Applied {
 }
 
 /**
- * Applies what is missing, in the order of the files' names.
+ * Applies what is missing, in the order of the files' names. What a later release has applied is left alone: one that is
+ * taken back must go on, or it would hold the way back.
  * @throws Error with one sentence: another migrator holds the lease, a file was edited, or a statement failed.
  */
 export async function migrate(
@@ -58,9 +59,12 @@ export async function migrate(
   await takeLease(database, holder);
   try {
     const applied = new Map((await appliedFiles(database)).map((row) => [row.name, row]));
-    const missing = [...applied.keys()].find((name) => !files.some((file) => file.name === name));
+    const unknown = [...applied.keys()].filter((name) => !files.some((file) => file.name === name));
+    const missing = unknown.find((name) => files.some((file) => name < file.name));
     if (missing)
       throw new Error(`The migration ${missing} was applied to this database but is not in this release.`);
+    if (unknown.length > 0)
+      log(`A later release has migrated this database already: ${unknown.join(', ')} stay as they are.`);
     const results: MigrationResult[] = [];
     for (const file of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
       results.push(await applyFile(database, file, applied.get(file.name), holder));

@@ -33,6 +33,16 @@ export interface LedgerChecks {
   heartbeats: { job: string; last_ok_at: string | null; missed: boolean }[];
 }
 
+/** What the rollback triggers are measured against; counts and amounts as decimal strings. */
+export interface WithdrawalSignals {
+  /** Withdrawals refused for want of funds, as the mean of an hour over a week. */
+  insufficient_funds_hourly: string;
+  withdrawals_1h: string;
+  mismatches_1h: string;
+  /** In minor units, whatever the currency. */
+  largest_mismatch: string;
+}
+
 const publish_failures_critical = 5;
 /** Recovery runs every 5 minutes, so a row that is older has been missed by it. */
 const outbox_degraded_s = 600;
@@ -44,6 +54,10 @@ const canary_request_ms = 10_000;
 
 export async function readChecks(database: Database): Promise<LedgerChecks> {
   return (await ask(database, 'watchtower_checks()')) as LedgerChecks;
+}
+
+export async function readSignals(database: Database): Promise<WithdrawalSignals> {
+  return (await ask(database, 'withdrawal_signals()')) as WithdrawalSignals;
 }
 
 /** One check for each thing that can be wrong; the names are those of the runbook's headings. */

@@ -33,14 +33,18 @@ const NO_METRICS = 'there are no CloudWatch metrics to watch';
 const ONE_DATABASE = 'one local PostgreSQL server stands for the whole cluster';
 const NO_TOPICS = 'notifications have no subscriber here';
 const NO_KEYS = 'nothing is encrypted at rest';
+const NO_RELEASES = 'a start serves the newest version of every function at once';
 const CDK_HELPER = 'a helper of the deployment that changes nothing a function can see';
 
 /** Types that are accepted and not emulated, each with the reason that is listed once at the start. */
 export const ACCEPTED: ReadonlyMap<string, string> = new Map([
+  ['AWS::Budgets::Budget', 'nothing here costs anything'],
   ['AWS::CDK::Metadata', CDK_HELPER],
   ['AWS::CloudWatch::Alarm', NO_METRICS],
   ['AWS::CloudWatch::CompositeAlarm', NO_METRICS],
   ['AWS::CloudWatch::Dashboard', NO_METRICS],
+  ['AWS::CodeDeploy::Application', NO_RELEASES],
+  ['AWS::CodeDeploy::DeploymentGroup', NO_RELEASES],
   ['AWS::Cognito::UserPoolDomain', 'the local issuer has its own address'],
   ['AWS::Cognito::UserPoolGroup', 'the local issuer puts groups into the token on request'],
   ['AWS::EC2::EIP', NO_NETWORK],

@@ -44,7 +44,7 @@ export function readRoles(assembly: Assembly, resolver: Resolver): Roles {
   return {
     byArn,
     ofFunction(function_) {
-      const name = function_.split(':')[6] ?? function_;
+      const name = functionNameIn(function_);
       const found = ofType('AWS::Lambda::Function').find((one) => nameOfFunction(one, resolver) === name);
       if (!found) throw new Error(`The template has no function ${name}.`);
       return byArn(String(resolver.property(found, 'Role')));
@@ -60,6 +60,12 @@ function inlinePolicies(role: Resource, resolver: Resolver): Statement[] {
 function statementsOf(document: unknown, resource: Resource): Statement[] {
   const statements = [(document as { Statement?: unknown }).Statement ?? []].flat();
   return statements.map((one) => checkStatement(one, placeOf(resource)));
+}
+
+/** The function's name in its ARN, in that of a version or alias, or in `name:alias`; a plain name is itself. */
+export function functionNameIn(text: string): string {
+  const parts = text.split(':');
+  return (parts.length >= 7 ? parts[6] : parts[0]) as string;
 }
 
 export function nameOfRole(role: Resource, resolver: Resolver): string {

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../schedule/clock.ts';
 import { createSchedules, type Schedules } from '../schedule/schedule.ts';
 import type { Resource } from './assembly.ts';
 import type { Engines } from './provision.ts';
+import { functionNameIn } from './roles.ts';
 
 /** Consumers that run at once here; the machine is small and one already keeps up. */
 const event_source_concurrency = 2;
@@ -28,7 +29,7 @@ export function apiOf(order: Resource[], { resolver, apiUrl }: Engines): Api[] {
       if (!integration) throw new Error(`The route ${route.logicalId} has no integration ${target}.`);
       return {
         routeKey: String(resolver.property(route, 'RouteKey')),
-        functionName: nameOf(String(resolver.property(integration, 'IntegrationUri'))),
+        functionName: functionNameIn(String(resolver.property(integration, 'IntegrationUri'))),
         timeoutMs: Number(resolver.property(integration, 'TimeoutInMillis') ?? 30_000),
       };
     });
@@ -48,7 +49,7 @@ export function startEventSources(
     return createEventSource({
       queueArn,
       queueUrl: `${doorUrl}/000000000000/${queueArn.split(':').at(-1)}`,
-      functionName: nameOf(String(resolver.property(resource, 'FunctionName'))),
+      functionName: functionNameIn(String(resolver.property(resource, 'FunctionName'))),
       functions,
       client,
       batchSize: Number(resolver.property(resource, 'BatchSize') ?? 10),
@@ -80,7 +81,7 @@ export function startSchedules(
       name: resource.logicalId,
       arn: `arn:aws:scheduler:${client.region}:000000000000:schedule/${text('GroupName') ?? 'default'}/${resource.logicalId}`,
       expression: text('ScheduleExpression') ?? '',
-      functionName: nameOf(text('Target.Arn') ?? ''),
+      functionName: functionNameIn(text('Target.Arn') ?? ''),
       timezone: text('ScheduleExpressionTimezone') ?? 'UTC',
       ...(text('State') && { state: text('State') as 'ENABLED' }),
       ...(text('Target.Input') && { input: text('Target.Input') as string }),
@@ -105,13 +106,7 @@ export function startSchedules(
 export function triggerOf(order: Resource[], { resolver }: Engines): string[] {
   return order
     .filter(ofType('Custom::Trigger'))
-    .map((resource) => nameOf(String(resolver.property(resource, 'HandlerArn'))));
-}
-
-/** The function's name in an ARN of it, of a version or of an alias; a plain name is itself. */
-function nameOf(arn: string): string {
-  const parts = arn.split(':');
-  return parts.length >= 7 ? (parts[6] as string) : arn;
+    .map((resource) => functionNameIn(String(resolver.property(resource, 'HandlerArn'))));
 }
 
 function ofType(type: string) {

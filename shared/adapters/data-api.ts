@@ -1,5 +1,7 @@
 // Database over the RDS Data API: one statement, one commit; the secret decides the database role.
+import { setTimeout as wait } from 'node:timers/promises';
 import {
+  type ArrayValue,
   BeginTransactionCommand,
   CommitTransactionCommand,
   ExecuteStatementCommand,
@@ -9,25 +11,20 @@ import {
   RollbackTransactionCommand,
   type SqlParameter,
 } from '@aws-sdk/client-rds-data';
-import type { DatabaseEnvironment } from '../config.ts';
+import type { DataApiEnvironment } from '../config.ts';
 import { KernelError, sqlError } from '../errors.ts';
 import type { TransactionalDatabase } from '../migration.ts';
 import type { Parameter } from '../ports.ts';
+import type { LedgerOptions } from './ledger.ts';
 
 /** Two calls of two attempts each end before ingest's own limit of 25 s; an attempt outlasts the lock timeout of 3 s. */
 const attempts_max = 2;
 const connection_timeout_ms = 1_000;
 const request_timeout_ms = 5_000;
+/** Before a call is repeated: of two that waited for each other, the other one goes on meanwhile. */
+const pause_ms = 50;
 
-export interface DataApiOptions {
-  attempts?: number;
-  request_timeout_ms?: number;
-}
-
-export function dataApi(
-  environment: DatabaseEnvironment,
-  options: DataApiOptions = {},
-): TransactionalDatabase {
+export function dataApi(environment: DataApiEnvironment, options: LedgerOptions = {}): TransactionalDatabase {
   const clientOf = (maxAttempts: number) =>
     new RDSDataClient({
       maxAttempts,
@@ -37,7 +34,8 @@ export function dataApi(
         throwOnRequestTimeout: true,
       },
     });
-  const client = clientOf(options.attempts ?? attempts_max);
+  const attempts = options.attempts ?? attempts_max;
+  const client = clientOf(attempts);
   /** For statements of a transaction: one whose reply was lost has run, and a second attempt would run it again. */
   const once = clientOf(1);
   const target = {
@@ -65,7 +63,12 @@ export function dataApi(
 
   return {
     async query<Row>(sql: string, parameters?: Record<string, Parameter>) {
-      return toRows<Row>(await execute(sql, parameters));
+      const answer = await execute(sql, parameters).catch(async (error: KernelError) => {
+        if (attempts === 1 || !mayRepeat(error.cause)) throw error;
+        await wait(pause_ms);
+        return execute(sql, parameters);
+      });
+      return toRows<Row>(answer);
     },
     async atomically(statements) {
       const { transactionId } = await client.send(new BeginTransactionCommand(target)).catch((error) => {
@@ -102,17 +105,68 @@ function toRows<Row>(output: ExecuteStatementCommandOutput): Row[] {
 
 function toValue(field: Field): unknown {
   if (field.isNull) return null;
+  if (field.arrayValue) return toList(field.arrayValue);
   return (
     field.stringValue ?? field.booleanValue ?? field.longValue ?? field.doubleValue ?? field.blobValue ?? null
   );
 }
 
+/** Integers as strings, as everywhere; those of an array come as numbers, whatever was asked for. */
+function toList({ stringValues, booleanValues, longValues, doubleValues }: ArrayValue): unknown[] {
+  const exact = longValues?.map((value) => {
+    if (Number.isSafeInteger(value)) return String(value);
+    throw new KernelError('internal', 'The ledger answered with an array of large numbers.');
+  });
+  const list = stringValues ?? booleanValues ?? exact ?? doubleValues;
+  if (list) return list;
+  throw new KernelError('internal', 'The ledger answered with an array of arrays.');
+}
+
+/** The SQLSTATE of a statement that Postgres refused. */
+function stateOf({ name, message }: Error): string | undefined {
+  return name === 'DatabaseErrorException' ? /SQLState: (\w{5})/.exec(message)?.[1] : undefined;
+}
+
+/**
+ * What the SDK does not repeat by itself and a call of the kernel, which is repeatable, is worth repeating after: a
+ * statement that was undone as one of two that waited for each other, a connection that broke behind the Data API, a secret
+ * that it could not read at once. A cluster that resumes takes longer than anybody waits.
+ */
+function mayRepeat(cause: unknown): boolean {
+  const { name, message } = cause as Error;
+  const state = stateOf(cause as Error);
+  return (
+    (state !== undefined && /^(40P01|40001|57P0[123]|08...)$/.test(state)) ||
+    (name === 'BadRequestException' && /communications link failure/i.test(message)) ||
+    name === 'SecretsErrorException'
+  );
+}
+
+/** The deployment is at fault, and no repetition helps: a person must look. */
+const misconfigured = new Set([
+  'AccessDeniedException',
+  'DatabaseNotFoundException',
+  'ForbiddenException',
+  'HttpEndpointNotEnabledException',
+  'InvalidSecretException',
+  'NotFoundException',
+]);
+/** 1 MiB an answer, 64 KB a row, 4 MiB a request. */
+const over_limit = /response size limit|packet for query is too large|request is too large/i;
+
 function toKernelError(error: unknown): KernelError {
   if (error instanceof KernelError) return error;
   const { name, message } = error as Error;
-  const state = /SQLState: (\w{5})/.exec(message)?.[1];
-  if (name === 'DatabaseErrorException' && state) {
+  const state = stateOf(error as Error);
+  if (state !== undefined) {
     return sqlError(state, /^ERROR: (.*?)(?:; SQLState|\n|$)/s.exec(message)?.[1] ?? message, error);
   }
-  return new KernelError('ledger_unavailable', 'The ledger cannot be reached.', { cause: error });
+  // Of these two the statement has run: its caller asks for too much, and would do so again.
+  if (name === 'UnsupportedResultException' || over_limit.test(message)) {
+    return new KernelError('internal', 'The answer of the ledger cannot be passed on.', { cause: error });
+  }
+  const sentence = misconfigured.has(name)
+    ? `The ledger is not open to this function: ${name}.`
+    : 'The ledger cannot be reached.';
+  return new KernelError('ledger_unavailable', sentence, { cause: error });
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { kernelApp } from '../../infra/app.ts';
-import { FUNCTIONS, type FunctionName, type Stage } from '../../infra/config.ts';
+import { FUNCTIONS, type FunctionName, type KernelConfig, type Stage } from '../../infra/config.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const BUILD = { COMMIT_SHA: '0123456789abcdef', COMMIT_BRANCH: 'main' };
@@ -31,14 +31,18 @@ const outdirs: string[] = [];
 const done = new Map<Stage, Synthesized>();
 
 /** An application that is not synthesized yet, so that a test can add a fault to it. */
-export function freshApp(stage: string): App {
+export function freshApp(
+  stage: string,
+  change?: (config: KernelConfig) => KernelConfig,
+  given: Readonly<Record<string, string>> = {},
+): App {
   if (!FUNCTIONS.every((name) => existsSync(join(ROOT, 'dist', name, 'index.mjs')))) {
     execFileSync(process.execPath, [join(ROOT, 'scripts/build.ts')], { cwd: ROOT });
   }
   const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8')) as { context: object };
   const outdir = mkdtempSync(join(tmpdir(), 'kernel-synth-'));
   outdirs.push(outdir);
-  return kernelApp(BUILD, { context: { ...context, stage }, outdir });
+  return kernelApp(BUILD, { context: { ...context, stage, ...given }, outdir }, change);
 }
 
 export function synthesized(stage: Stage): Synthesized {

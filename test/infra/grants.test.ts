@@ -169,6 +169,8 @@ describe.each(STAGE_NAMES)('%s', (name) => {
       ...['Watchtower', 'Webhook'],
     ];
     expect(wide.sort()).toEqual([
+      // The state of alarms, in one call over all of them.
+      'cloudwatch:DescribeAlarms by ReleasesRole',
       // Each deployment invokes the version of `migrate` that it has just made, and no other function.
       'lambda:InvokeFunction by AWSCDKTriggerCustomResourceProviderCustomResourceProviderRole',
       // Every object of a bucket, whose keys nobody knows in advance.

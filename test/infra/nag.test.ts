@@ -59,6 +59,7 @@ const ALWAYS = [
     'GET--api--sites',
     'GET--openapi.json',
   ].map((route) => `Kernel/Http/Api/${route} AwsSolutions-APIG4`),
+  'Kernel/Releases/Role/Look AwsSolutions-IAM5[Resource::*]',
   'Kernel/Schedules/DeadLetters AwsSolutions-SQS3',
 ];
 const UNGUARDED_SIGN_IN = ['Data/Identity/Users AwsSolutions-COG2', 'Data/Identity/Users AwsSolutions-COG8'];

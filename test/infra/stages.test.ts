@@ -72,6 +72,9 @@ describe.each(STAGE_NAMES)('the data of %s', (name) => {
     expect(cluster.ServerlessV2ScalingConfiguration.MinCapacity).toBe(
       { dev: 0, staging: 0.5, prod: 1 }[name],
     );
+    expect(cluster.ServerlessV2ScalingConfiguration.SecondsUntilAutoPause).toBe(
+      name === 'dev' ? 900 : undefined,
+    );
     expect(ofType(stage, 'AWS::RDS::DBInstance')).toHaveLength(name === 'prod' ? 2 : 1);
     expect(one(stage, 'AWS::RDS::DBClusterParameterGroup').Properties.Parameters['rds.force_ssl']).toBe('1');
   });
@@ -217,7 +220,7 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
 
   test('delivers batches with partial failures and never more at once than the ledger bears', () => {
     const sources = ofType(stage, 'AWS::Lambda::EventSourceMapping').map(([, { Properties }]) => [
-      Properties.FunctionName.Ref.replace(/Function.*/, ''),
+      /"Ref":"(\w+?)(?:Function|Live)\w+"/.exec(JSON.stringify(Properties.FunctionName))?.[1],
       Properties,
     ]);
     const { Deliver, Export, Process, Match, ...others } = Object.fromEntries(sources);

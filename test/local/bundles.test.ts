@@ -138,6 +138,7 @@ describe('the environment of a function', () => {
     'DATABASE_CLUSTER_ARN',
     'DATABASE_NAME',
     'DATABASE_SECRET_ARN',
+    'LEDGER_ACCESS',
   ];
   const own: Record<Entry, string[]> = {
     api: [
@@ -165,7 +166,7 @@ describe('the environment of a function', () => {
     watchtower: ['API_URL', 'CRON_SECRET_ARN', 'DEAD_LETTER_QUEUE_URLS', 'USAGE_TABLE'],
   };
   const ours =
-    /^(API|COMMIT|CRON|DATABASE|DEAD|DELIVERY|DISPUTE|EVENTS|EVIDENCE|EXPORT|KERNEL|MATCH|PAYMENT|PERSONAL|PROVIDER|RATE|ROLE|STAGE|TOKEN|USAGE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
+    /^(API|COMMIT|CRON|DATABASE|DEAD|DELIVERY|DISPUTE|EVENTS|EVIDENCE|EXPORT|KERNEL|LEDGER|MATCH|PAYMENT|PERSONAL|PROVIDER|RATE|ROLE|STAGE|TOKEN|USAGE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
 
   test.each(entries)('%s holds what it needs and nothing of another', async (entry) => {
     const names = Object.keys(await environment(entry)).filter((name) => ours.test(name));

@@ -90,7 +90,7 @@ test.each<[string, (resources: Resources) => void, RegExp]>([
         ({ Action }) => !JSON.stringify(Action).includes('sqs:'),
       );
     }),
-    /^\S+Kernel\/DeliverFunctionSqsEventSource\w+ cannot work: the role DeliverRole\w+ may not sqs:ReceiveMessage on arn:aws:sqs:\S+:DeliveryQueue\w+\.$/,
+    /^\S+Kernel\/DeliverLiveSqsEventSource\w+ cannot work: the role DeliverRole\w+ may not sqs:ReceiveMessage on arn:aws:sqs:\S+:DeliveryQueue\w+\.$/,
   ],
 ])('%s is named in one sentence, and the engines end', async (_name, change, sentence) => {
   const { assembly, directory } = prepare(change);

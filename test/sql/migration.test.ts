@@ -140,6 +140,19 @@ describe('a file', () => {
     );
     expect(await steps()).toEqual([1, 2, 3, 4]);
   });
+
+  test('that a later release has applied does not stop the release before it, which is how a release is taken back', async () => {
+    await migrate(database, [first, second]);
+    const said: string[] = [];
+    expect(await migrate(database, [first], (sentence) => said.push(sentence))).toEqual([
+      { file: '0001_first.sql', statements: 0 },
+    ]);
+    expect(said).toEqual([
+      'A later release has migrated this database already: 0002_second.sql stay as they are.',
+    ]);
+    expect(await steps()).toEqual([1, 2, 3, 4]);
+    expect(await migrate(database, [first, second])).toMatchObject([{ statements: 0 }, { statements: 0 }]);
+  });
 });
 
 describe('a crash', () => {

@@ -64,7 +64,7 @@ export const MATRIX: Record<string, Rights> = {
     progress_dispute_export purge_ledger read_migration reconcile_site reconcile_wallets
     reconciliation_summary record_archive record_heartbeat record_provider_event release_reconciliation
     require_ended_month seal_invoice set_product sites_to_freeze verify_invoice wallet_drift
-    wallet_invariants watchtower_checks
+    wallet_invariants watchtower_checks withdrawal_signals
     add_feed backfill_steps claim_run finish_run list_runs listed_until mockpsp mockpsp_callbacks
     mockpsp_list mockpsp_sent payment_backlog process_due_events process_events purge_feed read_run
     receive_events request_run settle_deposit settle_invoices settle_payout waiting_payouts`),
