@@ -19,6 +19,8 @@ comment on column provider_events.signature is 'Of a webhook: valid, or what cam
 
 create unique index provider_events_once on provider_events (provider, account, event_id, item);
 
+alter table provider_events drop constraint provider_events_tenant_id_provider_account_event_id_key; -- which knew no items
+
 create index provider_events_of_tx on provider_events (tx_id) where tx_id is not null;
 
 create index provider_events_due on provider_events (next_attempt_at, received_at) where status in ('received', 'failed', 'held');

@@ -116,6 +116,7 @@ declare
   funds    numeric;
 begin
   if p_deposit.refunded + p_deposit.charged_back + p_event.amount > p_deposit.amount then
+    if p_deposit.refunded + p_event.amount <= p_deposit.amount then return held('chargeback_won'); end if; -- a dispute that is won makes room for it
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.',
       jsonb_build_object('expected', jsonb_build_object('amount_minor', (p_deposit.amount - p_deposit.refunded - p_deposit.charged_back)::text)));
   end if;
@@ -124,11 +125,14 @@ begin
     answer := reverse(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.account, p_event.ref, nullif(p_event.attempts, 0)), jsonb_build_object('transfer_id', original,
       'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider, 'provider_event_id', p_event.kind || ':' || p_event.ref,
       'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    if answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then -- what a won dispute gave back is taken again, which is no part of the original
+      answer := debit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.account, p_event.ref, 'again', nullif(p_event.attempts, 0)), jsonb_build_object(
+        'owner_id', p_deposit.player_id, 'currency', p_deposit.currency, 'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+        'provider_event_id', p_event.kind || ':' || p_event.ref, 'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    end if;
     if answer ->> 'code' = 'INSUFFICIENT_FUNDS' then
       perform event_finding(p_event, 'reversal_uncovered', 'ERROR', 'The wallet cannot bear what the provider has taken back, and may not go below zero.');
       return held('funds', interval '1 hour');
-    elsif answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then
-      return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.');
     elsif answer ->> 'outcome' <> 'done' then return answer; end if;
   end if;
   perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, - p_event.amount, 0);
@@ -168,11 +172,8 @@ begin
     if known.deposit_id = d.id and known.amount = coalesce(p_event.amount, known.amount) then return '{"outcome": "settled"}'; end if;
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'The provider tells of one refund or dispute in two ways; the first one counts.', jsonb_build_object('expected', jsonb_build_object('amount_minor', known.amount::text)));
   end if;
-  if p_event.kind = 'chargeback_won' then answer := win_chargeback(p_event, d);
-  else
-    answer := reverse_deposit(p_event, d);
-    if p_event.kind = 'chargeback' and answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
-  end if;
+  answer := case p_event.kind when 'chargeback_won' then win_chargeback(p_event, d) else reverse_deposit(p_event, d) end;
+  if p_event.kind <> 'refund' and answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
   return answer;
 end $$;
 comment on function settle_deposit_event(provider_events) is 'What an event does to the deposit that it names.';
@@ -228,11 +229,11 @@ comment on function settle_event(provider_events) is 'Applies an event of a paym
 create function apply_held_events(p_tx uuid) returns integer
 language plpgsql volatile set search_path = pg_catalog, public as $$
 declare
-  event   provider_events;
+  event   uuid;
   applied integer := 0;
 begin
-  for event in select e.* from provider_events e where e.tx_id = p_tx and e.status = 'held' and e.kind is not null order by e.kind = 'chargeback_won', e.occurred_at, e.id for update loop
-    perform settle_event(event);
+  for event in select e.id from provider_events e where e.tx_id = p_tx and e.status = 'held' and e.kind is not null order by e.kind = 'chargeback_won', e.occurred_at, e.id for update loop
+    perform process_event(event); -- what fails is tried again by itself: it holds back nothing that it waited for
     applied := applied + 1;
   end loop;
   return applied;

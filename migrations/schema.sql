@@ -4424,7 +4424,11 @@ AS $function$
     'dead_backfill_items', (select count(distinct i.item)::text from data_migration_items i join data_migrations m on m.id = i.migration_id
       where i.status = 'dead' and case m.type when 'wallet_snapshots'
         then not exists (select from data_migrations l where l.type = m.type and l.metadata ->> 'tenant_id' = m.metadata ->> 'tenant_id' and l.created_at > m.created_at and l.completed_at is not null)
-        else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end))
+        else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end),
+    'payment_events', payment_backlog(),
+    'incomplete_runs', (select count(*)::text from (select distinct on (r.provider) r.status from reconciliation_runs r
+      where r.provider <> 'wallet_ledger' and r.created_at > clock_timestamp() - interval '3 days' and not r.dry_run and r.status in ('completed', 'incomplete', 'failed') order by r.provider, r.created_at desc) last
+      where last.status <> 'completed'))
 $function$
 ;
 
@@ -6239,6 +6243,7 @@ declare
   funds    numeric;
 begin
   if p_deposit.refunded + p_deposit.charged_back + p_event.amount > p_deposit.amount then
+    if p_deposit.refunded + p_event.amount <= p_deposit.amount then return held('chargeback_won'); end if; -- a dispute that is won makes room for it
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.',
       jsonb_build_object('expected', jsonb_build_object('amount_minor', (p_deposit.amount - p_deposit.refunded - p_deposit.charged_back)::text)));
   end if;
@@ -6247,11 +6252,14 @@ begin
     answer := reverse(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.account, p_event.ref, nullif(p_event.attempts, 0)), jsonb_build_object('transfer_id', original,
       'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider, 'provider_event_id', p_event.kind || ':' || p_event.ref,
       'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    if answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then -- what a won dispute gave back is taken again, which is no part of the original
+      answer := debit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.account, p_event.ref, 'again', nullif(p_event.attempts, 0)), jsonb_build_object(
+        'owner_id', p_deposit.player_id, 'currency', p_deposit.currency, 'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+        'provider_event_id', p_event.kind || ':' || p_event.ref, 'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    end if;
     if answer ->> 'code' = 'INSUFFICIENT_FUNDS' then
       perform event_finding(p_event, 'reversal_uncovered', 'ERROR', 'The wallet cannot bear what the provider has taken back, and may not go below zero.');
       return held('funds', interval '1 hour');
-    elsif answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then
-      return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.');
     elsif answer ->> 'outcome' <> 'done' then return answer; end if;
   end if;
   perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, - p_event.amount, 0);
@@ -6651,11 +6659,8 @@ begin
     if known.deposit_id = d.id and known.amount = coalesce(p_event.amount, known.amount) then return '{"outcome": "settled"}'; end if;
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'The provider tells of one refund or dispute in two ways; the first one counts.', jsonb_build_object('expected', jsonb_build_object('amount_minor', known.amount::text)));
   end if;
-  if p_event.kind = 'chargeback_won' then answer := win_chargeback(p_event, d);
-  else
-    answer := reverse_deposit(p_event, d);
-    if p_event.kind = 'chargeback' and answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
-  end if;
+  answer := case p_event.kind when 'chargeback_won' then win_chargeback(p_event, d) else reverse_deposit(p_event, d) end;
+  if p_event.kind <> 'refund' and answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
   return answer;
 end $function$
 ;
@@ -9208,7 +9213,7 @@ comment on function mockpsp_sent(jsonb) is 'Notes webhooks of the mock provider 
 
 comment on function mockpsp_tell(psp_events) is 'Puts the webhooks of a decided order on their way, as its mode says: once, twice, after their successor, or not at all.';
 
-comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up. Called by watchtower_checks only.';
+comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up, events of providers that wait or are dead, providers whose last reconciliation came to no end. Called by watchtower_checks only.';
 
 comment on function money_doctor() is 'Every invariant of money with the number of its violations, while money moves; reads only. It ends within 8 s: violations null was not examined in time.';
 

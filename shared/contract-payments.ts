@@ -1,6 +1,7 @@
 // The contract of payments: what providers call, which provider carries a method, and what a shop's products credit.
 import * as z from 'zod';
 import { finance } from './contract-finance.ts';
+import { job, started } from './contract-jobs.ts';
 import { currency } from './contract-money.ts';
 import type { Operation } from './contract-operation.ts';
 import { count, ok, uuid } from './contract-schemas.ts';
@@ -113,4 +114,36 @@ const settings: Operation[] = [
   ),
 ];
 
-export const paymentOperations: Operation[] = [...webhooks, ...settings];
+const matched = job({
+  runs: z.int().meta({ description: 'Reconciliations that came to their end.' }),
+  failed: z.string().meta({ description: 'The providers whose reconciliation did not.' }),
+  caught_up: z.int().meta({ description: 'Events that no webhook had brought.' }),
+});
+export const paymentJobs: Operation[] = [
+  ...started({
+    ...{ id: 'processPayments', path: 'payments-process', summary: 'Apply what providers said' },
+    description:
+      'Applies events that wait, asks again about payouts without an answer, and lets the mock provider call back.',
+    result: job({
+      ...{ sent: z.int(), processed: z.int(), rechecked: z.int() },
+      ...{ waiting: count, held: count, dead: count, oldest_s: count },
+    }),
+  }),
+  ...started({
+    ...{ id: 'matchPayments', path: 'payments-match', summary: 'Reconcile providers' },
+    description: 'The day before against the ledger, what is queued, and what webhooks did not bring.',
+    result: matched,
+    failure: { status: 500, description: 'A reconciliation came to no end.', body: matched },
+  }),
+  ...started({
+    ...{ id: 'catchUpPayments', path: 'payments-match/catch-up', summary: 'Fetch lost events' },
+    description: 'Takes queued reconciliations, and what providers list and no webhook has brought.',
+    result: matched,
+    failure: { status: 500, description: 'A reconciliation came to no end.', body: matched },
+  }),
+];
+
+export const paymentOperations: Operation[] = [
+  ...webhooks,
+  ...settings.map((operation) => ({ ...operation, tag: 'payments' as const })),
+];

@@ -49,7 +49,15 @@ export async function deposit(
   if (begun.outcome !== 'done') return begun;
   const made = begun.transaction as Record<string, string>;
   const { id = '', tenant_id = '', amount_minor = '', currency = '', provider = '' } = made;
-  const ordered = { key: `tx_${id}`, tx_id: id, tenant_id, player_id: player, amount_minor, currency, outcome };
+  const ordered = {
+    key: `tx_${id}`,
+    tx_id: id,
+    tenant_id,
+    player_id: player,
+    amount_minor,
+    currency,
+    outcome,
+  };
   const order = { ...ordered, ...(made.created_at && { asked_at: made.created_at }) };
   const result = await charged(providers, provider, made.method ?? '', order);
   const settled = await settleDeposit(database, tenant_id, id, result);

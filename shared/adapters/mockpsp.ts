@@ -16,7 +16,8 @@ import type {
 } from '../ports.ts';
 import { hmacMatches, isRecent, parseWebhook, requireIds } from '../webhook.ts';
 
-const page_size = '500';
+/** A page is one value of the Data API, which holds 64 KB. */
+const page_size = '50';
 const kinds: Record<string, EventKind> = {
   deposit_authorized: 'deposit_authorized',
   deposit_captured: 'deposit_captured',
