@@ -11,10 +11,12 @@ alter table provider_events
   add column ref text check (length(ref) <= 100),
   add column provider_ref text check (length(provider_ref) <= 128),
   add column attempt_key text check (length(attempt_key) <= 300),
+  add column failures integer not null default 0,
   add column source text not null default 'file' check (source in ('webhook', 'list', 'file')),
   add column signature text not null default 'none' check (signature in ('valid', 'invalid', 'none'));
 comment on column provider_events.kind is 'What the event means for money; null: an order of a shop, or nothing that concerns it.';
 comment on column provider_events.ref is 'What the provider calls the refund or the dispute: each has its effect once, whichever events tell of it.';
+comment on column provider_events.failures is 'Tries that failed since the last one that did not; attempts counts those too that found it had to wait.';
 comment on column provider_events.signature is 'Of a webhook: valid, or what came while webhook_signature_enforced was off.';
 
 create unique index provider_events_once on provider_events (provider, account, event_id, item);

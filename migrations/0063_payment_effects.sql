@@ -219,7 +219,7 @@ begin
   if answer ->> 'outcome' not in ('settled', 'ignore', 'finding', 'held') then
     raise exception '%', coalesce(answer ->> 'sentence', answer ->> 'code') using errcode = 'RK054';
   end if;
-  update provider_events e set attempts = p_event.attempts + 1, last_error = null, next_attempt_at = (answer ->> 'again_at')::timestamptz, result = answer,
+  update provider_events e set attempts = p_event.attempts + 1, failures = 0, last_error = null, next_attempt_at = (answer ->> 'again_at')::timestamptz, result = answer,
          processed_at = case when answer ->> 'outcome' <> 'held' then clock_timestamp() end,
          status = case answer ->> 'outcome' when 'held' then 'held' when 'ignore' then 'ignored' else 'processed' end where e.id = p_event.id;
   return answer;
@@ -290,6 +290,10 @@ begin
   select * into event from provider_events e where e.id = p_event for update;
   if event.processed_at is not null then return coalesce(event.result, '{}') || '{"outcome": "already_processed"}'; end if;
   if event.kind is not null then return settle_event(event); end if;
+  if event.player_id is null then -- whose it is may have become known since it came
+    select coalesce(o.tenant_id, event.tenant_id), o.player_id into event.tenant_id, event.player_id
+      from event_owner(event.provider, event.account, jsonb_build_object('customer_id', event.payload #>> '{customer,id}')) o;
+  end if;
   perform pg_advisory_xact_lock(hashtextextended(concat_ws('|', 'order', event.tenant_id, event.provider, event_order(event.payload)), 52)); -- both events of a line take turns
   event.attempts := event.attempts + 1;
   for step in select jsonb_array_elements(coalesce(event.result -> 'steps', '[]')) loop

@@ -13,8 +13,8 @@ begin
   exception when others then
     get stacked diagnostics cause = message_text;
   end;
-  update provider_events e set attempts = e.attempts + 1, last_error = left(cause, 1000), status = case when e.attempts >= 7 then 'dead' else 'failed' end,
-         next_attempt_at = clock_timestamp() + interval '10 seconds' * 2 ^ e.attempts where e.id = p_event returning * into event;
+  update provider_events e set attempts = e.attempts + 1, failures = e.failures + 1, last_error = left(cause, 1000), status = case when e.failures >= 7 then 'dead' else 'failed' end,
+         next_attempt_at = clock_timestamp() + interval '10 seconds' * 2 ^ e.failures where e.id = p_event returning * into event;
   if event.status = 'dead' then
     perform event_finding(event, 'event_dead', 'ERROR', 'An event of a provider could not be applied and is not tried any more: ' || left(cause, 200));
   end if;

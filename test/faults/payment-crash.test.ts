@@ -176,6 +176,9 @@ const acts: Record<string, Act> = {
 
 /** Everything that may differ after a crash. */
 async function stateOf({ player }: Scene): Promise<unknown> {
+  // What the mock provider tells by itself is on its way through the queue.
+  const received = `select from provider_events where player_id = $1 and status = 'received'`;
+  await expect.poll(async () => (await query(received, player.id)).length, { timeout: 10_000 }).toBe(0);
   const [row] = await query(
     `select (select array_agg(concat_ws(' ', state, amount, refunded, charged_back) order by created_at) from deposits where player_id = $1) deposits,
             (select array_agg(state || ' ' || amount order by created_at) from withdrawals where player_id = $1) withdrawals,

@@ -176,7 +176,7 @@ describe('a customer', () => {
   });
 
   test('whom nobody knows yet loses nothing: the order is credited once the customer is mapped', async () => {
-    const player = await buyer({ id: 'cus_later', metadata: { uid: 'not a player' } });
+    const player = await buyer({ id: 'cus_later' });
     const id = randomUUID();
     expect(await tell('ON_ORDER_COMPLETED', player, one('c2'), id)).toEqual([200, false]);
     expect(await eventOf(id)).toMatchObject({ status: 'failed' });

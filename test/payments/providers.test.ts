@@ -1,7 +1,7 @@
 // Every provider of shared/adapters/providers.ts against one contract.
 import { createHmac, randomUUID } from 'node:crypto';
 import Stripe from 'stripe';
-import { expect, inject, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { mockPsp, signMockPsp } from '../../shared/adapters/mockpsp.ts';
 import { payNow } from '../../shared/adapters/paynow.ts';
 import { paymentProviders } from '../../shared/adapters/providers.ts';
@@ -15,7 +15,7 @@ import {
   providerSuite,
   type Told,
 } from '../support/provider-suite.ts';
-import { eventBase } from '../support/stripe-objects.ts';
+import { eventBase, paymentIntent } from '../support/stripe-objects.ts';
 import { openStripe } from '../support/stripe-server.ts';
 import { setFlag } from '../support/withdrawals.ts';
 
@@ -30,6 +30,78 @@ const open = { mockpsp: openMockPsp, stripe: openStripeRig, paynow: openPayNow }
 test('every provider of the kernel is held to the contract', () => {
   const known = paymentProviders({ query: async () => [] }, { get: async () => '{}' }, '{}').all();
   expect(known.map(({ name }) => name)).toEqual(suites.map(({ name }) => name));
+});
+
+describe('of Stripe', () => {
+  const secret = { webhook_secret: 'whsec_current' };
+  const now_s = Math.floor(Date.parse('2026-03-01T12:00:00Z') / 1_000);
+  const read = (payload: string, change = (header: string) => header) => {
+    const header = Stripe.webhooks.generateTestHeaderString({
+      ...{ payload, secret: secret.webhook_secret, timestamp: now_s },
+    });
+    const headers = { 'stripe-signature': change(header) };
+    return stripe(async () => secret).readWebhook(
+      { headers, raw: Buffer.from(payload), now_ms: now_s * 1_000 },
+      secret,
+    );
+  };
+  const succeeded = (amount: number, metadata: Record<string, string>) => {
+    const object = {
+      ...paymentIntent(amount, 'usd', metadata),
+      status: 'succeeded',
+      amount_received: amount,
+    } as const;
+    return JSON.stringify({
+      ...eventBase(),
+      type: 'payment_intent.succeeded',
+      data: { object },
+    } satisfies Stripe.Event);
+  };
+
+  test('a payment that another system of the company named is none of ours', () => {
+    for (const metadata of [{}, { tx_id: 'order-7' }, { ...ids(), tx_id: '7' }, { tx_id: randomUUID() }])
+      expect(read(succeeded(1500, metadata)).events).toMatchObject([{ ignored: true }]);
+    expect(read(succeeded(1500, ids())).events).toMatchObject([{ kind: 'deposit_captured' }]);
+  });
+
+  test('an amount that a number does not hold is refused, not rounded', () => {
+    const event = succeeded(1500, ids()).replaceAll('1500', '9007199254740993');
+    expect(() => read(event)).toThrow(expect.objectContaining({ code: 'INVALID_WEBHOOK' }));
+  });
+
+  test('a header with two timestamps is not valid, whichever of them is signed', () => {
+    const event = succeeded(1500, ids());
+    expect(read(event).signature).toBe('valid');
+    for (const other of [now_s, now_s - 86_400, now_s + 86_400]) {
+      expect(read(event, (header) => `t=${other},${header}`).signature).toBe('invalid');
+      expect(read(event, (header) => `${header},t=${other}`).signature).toBe('invalid');
+    }
+  });
+
+  test('a list that would reach further back than Stripe keeps events says that it is not complete', async () => {
+    const ago = (days: number) => new Date(Date.now() - days * 86_400_000).toISOString();
+    const { list } = stripe(async () => secret);
+    expect(await list?.(ago(31), ago(1), null)).toMatchObject({ events: [], incomplete: expect.any(String) });
+  });
+
+  test('a key that Stripe does not take leaves a payout unknown, for it may have been made under another', async () => {
+    const server = await openStripe();
+    const wrong = { webhook_secret: '', api_key: 'sk_test_wrong', api_base: server.url };
+    const order = { ...ids(), key: 'k', amount_minor: '1', currency: 'USD', address: 'ba_1' };
+    const provider = stripe(async () => wrong);
+    expect(await provider.order?.('payout_withdrawal', order)).toEqual({ status: 'UNKNOWN' });
+    expect(await provider.order?.('payout_withdrawal', { ...order, provider_ref: 'po_1' })).toEqual({
+      status: 'UNKNOWN',
+    });
+    const right = stripe(async () => ({ ...wrong, api_key: server.api_key }));
+    expect(await right.order?.('payout_withdrawal', { ...order, provider_ref: 'po_1' })).toEqual({
+      status: 'UNKNOWN',
+    });
+    await expect(
+      provider.list?.(new Date(Date.now() - 1_000).toISOString(), new Date().toISOString(), null),
+    ).rejects.toThrow('did not list');
+    await server.close();
+  });
 });
 
 for (const abilities of suites) providerSuite(abilities, open[abilities.name as keyof typeof open]);

@@ -229,6 +229,17 @@ describe('an event that cannot be applied', () => {
     expect(await doors.row(event.event_id)).toMatchObject({ status: 'failed' });
   });
 
+  test('is not dead the sooner for how often it had to wait before', async () => {
+    const { payment } = await waiting();
+    const event = broken(payment);
+    await doors.take(event);
+    await doors.root.query('update provider_events set attempts = 12 where event_id = $1', [event.event_id]);
+    await doors.take(told(payment, 'deposit_captured'));
+    const { status, failures, next_attempt_at } = await doors.row(event.event_id);
+    expect([status, failures]).toEqual(['failed', 1]);
+    expect(next_attempt_at.getTime() - Date.now()).toBeLessThan(11_000);
+  });
+
   test('is found by the schedule when no message named it: at once when due, else after twenty seconds', async () => {
     const { player, payment } = await waiting();
     const event = told(payment, 'deposit_captured');
