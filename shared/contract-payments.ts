@@ -2,12 +2,12 @@
 import * as z from 'zod';
 import { finance } from './contract-finance.ts';
 import { job, started } from './contract-jobs.ts';
-import { currency } from './contract-money.ts';
+import { currency, declined } from './contract-money.ts';
 import type { Operation } from './contract-operation.ts';
 import { count, ok, uuid } from './contract-schemas.ts';
 import type { ErrorCode } from './errors.ts';
 import { ceilingInput } from './finding.ts';
-import { methodInput, productInput } from './payment-method.ts';
+import { customerInput, methodInput, productInput } from './payment-method.ts';
 import { payoutWebhook } from './payout-webhook.ts';
 
 const webhookErrors: ErrorCode[] = [
@@ -103,6 +103,18 @@ const settings: Operation[] = [
       description: 'From now on; needs a platform admin.',
     },
     { answer: ok({ product }), input: productInput },
+  ),
+  finance(
+    {
+      ...{ id: 'setProviderCustomer', method: 'put', path: '/admin/provider-customers' },
+      summary: 'Who a customer is',
+      description: 'Which player of the tenant a provider’s customer is, for events that name only that.',
+    },
+    {
+      answer: ok({ provider: z.string(), customer_id: z.string(), player_id: uuid }),
+      input: customerInput,
+      refusals: declined(['PLAYER_NOT_FOUND', 'PLAYER_OF_OTHER_TENANT']),
+    },
   ),
   finance(
     {

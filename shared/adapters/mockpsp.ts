@@ -26,10 +26,11 @@ const kinds: Record<string, EventKind> = {
   withdraw_failed: 'withdraw_failed',
   deposit_refunded: 'refund',
   refund: 'refund',
+  refund_failed: 'refund_failed',
   chargeback: 'chargeback',
   chargeback_won: 'chargeback_won',
 };
-const reversals: EventKind[] = ['refund', 'chargeback', 'chargeback_won'];
+const reversals: EventKind[] = ['refund', 'refund_failed', 'chargeback', 'chargeback_won'];
 const moving: EventKind[] = ['deposit_captured', 'withdraw_paid', ...reversals];
 
 export function mockPsp(database: Database): PaymentProvider {

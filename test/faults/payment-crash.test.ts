@@ -1,7 +1,8 @@
 // Crash at every step of payments: whatever dies or is not heard while events are taken, applied and paid out, the next call ends
 // in the state of a run without; and one payout is one payment, whichever path brings its answer. The check tries three failures.
-import { createHmac, randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { signMockPsp } from '../../shared/adapters/mockpsp.ts';
 import { violations } from '../support/money.ts';
 import { type Call, caller, key, type MoneyAnswer, openPlayer, type Player } from '../support/money-doors.ts';
 import { mockpspSecretOf } from '../support/payment-doors.ts';
@@ -45,9 +46,7 @@ const told = (payment: Payment, event_type: string, more: object = {}) => ({
 /** The provider's webhook, signed; the status of the answer, or 0 without one. */
 async function hook(event: object): Promise<number> {
   const body = JSON.stringify(event);
-  const timestamp = String(Math.floor(Date.now() / 1_000));
-  const signature = createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex');
-  const headers = { 'x-mockpsp-timestamp': timestamp, 'x-mockpsp-signature': signature };
+  const headers = signMockPsp(body, secret, Date.now());
   const url = `${rig.stack.url}/api/v1/payments/webhook/mockpsp`;
   const answer = await fetch(url, { method: 'POST', body, headers }).catch(() => undefined);
   return answer?.status ?? 0;
@@ -57,14 +56,17 @@ const query = async (text: string, ...values: unknown[]) =>
   (await rig.stack.database.query(text, values)).rows;
 const processJob = (event: unknown = {}) =>
   rig.stack.functions.invoke(rig.stack.functionName('process'), event);
+/** Payouts without an answer have waited long enough to be asked about. */
+const overdue = () =>
+  query(
+    `update payout_attempts set updated_at = now() - interval '3 minutes' where status in ('pending', 'unknown')`,
+  );
 /** The schedule's next run, when what waits is due. */
 async function nextRun(): Promise<void> {
   await query(
     `update provider_events set next_attempt_at = now() where status in ('received', 'failed') and processed_at is null`,
   );
-  await query(
-    `update payout_attempts set updated_at = now() - interval '3 minutes' where status in ('pending', 'unknown')`,
-  );
+  await overdue();
   expect(await processJob()).toMatchObject({ ok: true });
 }
 
@@ -116,6 +118,7 @@ async function lostScene(): Promise<Scene> {
   await finance('POST', at(payment, 'review'), { action: 'approve', reason: 'checked' });
   const lost = { ...key(), 'x-mock-outcome': 'lost' };
   expect((await finance('POST', at(payment, 'payout'), {}, lost)).body.transaction.state).toBe('unknown');
+  await overdue();
   return { player, payment, events: [] };
 }
 
@@ -161,14 +164,7 @@ const acts: Record<string, Act> = {
   'a recheck by the schedule': {
     caller: 'process',
     steps: ['waiting_payouts', 'mockpsp', 'settle_payout'],
-    async prepare() {
-      const scene = await lostScene();
-      await query(
-        `update payout_attempts set updated_at = now() - interval '3 minutes' where withdraw_tx_id = $1`,
-        scene.payment.id,
-      );
-      return scene;
-    },
+    prepare: lostScene,
     call: () => processJob(),
     again: nextRun,
   },
@@ -178,7 +174,7 @@ const acts: Record<string, Act> = {
 async function stateOf({ player }: Scene): Promise<unknown> {
   // What the mock provider tells by itself is on its way through the queue.
   const received = `select from provider_events where player_id = $1 and status = 'received'`;
-  await expect.poll(async () => (await query(received, player.id)).length, { timeout: 10_000 }).toBe(0);
+  await vi.waitFor(async () => expect(await query(received, player.id)).toEqual([]), 10_000);
   const [row] = await query(
     `select (select array_agg(concat_ws(' ', state, amount, refunded, charged_back) order by created_at) from deposits where player_id = $1) deposits,
             (select array_agg(state || ' ' || amount order by created_at) from withdrawals where player_id = $1) withdrawals,
@@ -258,15 +254,14 @@ describe('a payout whose answer did not come', () => {
       await nextRun();
     },
   };
-  const cells = Object.keys(paths).flatMap((path) =>
-    Object.keys(failures).map((one) => [path, one] as const),
-  );
+  const lost = Object.keys(failures).filter((failure) => !failure.endsWith('once'));
+  const cells = Object.keys(paths).flatMap((path) => lost.map((one) => [path, one] as const));
 
   test.each(cells)(
     'is paid once, under one key, by %s, when at the order to the provider %s; nothing else may pay or give back meanwhile',
     async (path, failure) => {
       const scene = await asked(failure);
-      const { payment, player } = scene;
+      const { payment } = scene;
       const refused: Promise<MoneyAnswer>[] = [
         finance('POST', at(payment, 'payout'), {}, key()),
         finance('POST', at(payment, 'retry'), { reason: 'again' }, key()),
@@ -284,7 +279,6 @@ describe('a payout whose answer did not come', () => {
         findings: 0,
         balance: ['20', '0', '20'],
       });
-      expect(await player.balance()).toEqual(['20', '0', '20']);
     },
   );
 
@@ -298,9 +292,8 @@ describe('a payout whose answer did not come', () => {
     expect((await pay({})).status).toBe(409);
     await finance('POST', at(payment, 'recheck'), {}, { ...key(), 'x-mock-outcome': 'fail' });
     expect((await pay({})).body.transaction.state).toBe('paid');
-    const told_of = await orders(payment);
-    expect(told_of.map(({ status }) => status)).toEqual(['FAILED', 'PAID']);
-    expect(new Set(told_of.map(({ key: one }) => one)).size).toBe(2);
+    const [failed, paid] = await orders(payment);
+    expect([failed?.status, paid?.status, failed?.key === paid?.key]).toEqual(['FAILED', 'PAID', false]);
     expect(await player.balance()).toEqual(['20', '0', '20']);
   });
 });

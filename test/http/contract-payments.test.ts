@@ -5,7 +5,13 @@ import { signMockPsp } from '../../shared/adapters/mockpsp.ts';
 import { operations } from '../../shared/contract.ts';
 import { type Ask, caller } from '../support/contract-caller.ts';
 import { key } from '../support/money-doors.ts';
-import { captured, type Deposit, mockpspSecretOf, pendingDeposit } from '../support/payment-doors.ts';
+import {
+  captured,
+  type Deposit,
+  mockpspSecretOf,
+  payingPlayer,
+  pendingDeposit,
+} from '../support/payment-doors.ts';
 import { openStack, type TestStack } from '../support/stack.ts';
 
 const unknown_id = '0d000000-0000-4000-8000-0000000000ff';
@@ -124,6 +130,10 @@ test('methods, products and ceilings are read and set as the contract says', asy
   expect((await admin('setProduct', { body: product })).body.product.points).toBe('500');
   expect((await finance('setProduct', { body: product })).body.code).toBe('forbidden');
   expect((await finance('listProducts')).body.products).toMatchObject([product]);
+  const customer = { provider: 'paynow', customer_id: 'c1', player_id: await payingPlayer(stack) };
+  expect((await finance('setProviderCustomer', { body: customer })).body).toMatchObject(customer);
+  const stranger = { ...customer, player_id: unknown_id };
+  expect((await finance('setProviderCustomer', { body: stranger })).body.code).toBe('PLAYER_NOT_FOUND');
   const ceiling = { units: '50' };
   expect((await admin('setCorrectionCeiling', { body: ceiling })).body.ceiling_units).toBe('50');
   expect((await finance('setCorrectionCeiling', { body: ceiling })).body.code).toBe('forbidden');

@@ -5,29 +5,21 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openDatabase, type TestDatabase } from '../support/database.ts';
 import { violations } from '../support/money.ts';
 import {
+  available,
+  captured,
   type Doors,
   depositState,
+  dueNow,
+  findingsAbout,
   openDoors,
   type Payment,
-  pending,
+  processDue,
   provider,
   type Told,
   told,
+  waiting,
 } from '../support/payment-provider.ts';
-import {
-  act,
-  approve,
-  ask,
-  deposit,
-  findings,
-  ledgerOf,
-  newPlayer,
-  outcome,
-  pay,
-  reject,
-  setFlag,
-  tenant,
-} from '../support/withdrawals.ts';
+import { ask, setFlag } from '../support/withdrawals.ts';
 
 let database: TestDatabase;
 let doors: Doors;
@@ -40,47 +32,12 @@ afterAll(async () => {
   await database.close();
 });
 
-/** A deposit of 100 that waits, of a player who has nothing. */
-async function waiting(of = tenant): Promise<{ player: string; payment: Payment }> {
-  const player = await newPlayer(doors.money, of);
-  return { player, payment: await pending(doors, player, '100') };
-}
-
-async function captured(): Promise<{ player: string; payment: Payment }> {
-  const made = await waiting();
-  await doors.take(told(made.payment, 'deposit_captured'));
-  return made;
-}
-
-/** A withdrawal of 80 by a player who had 100, asked of the provider when it is paid. */
-async function requested(): Promise<{ player: string; payment: Payment }> {
-  const player = await newPlayer(doors.money);
-  await deposit(doors.money, player, '100');
-  const body = { amount_minor: '80', currency: 'USD', method: 'bank' };
-  const made = await ask(doors.money, 'request_withdrawal($1, $2, $3)', player, randomUUID(), body);
-  return { player, payment: made.transaction };
-}
-
-const available = async (player: string) => (await ledgerOf(doors.root, player))?.[0] ?? '0';
 const kept = async (event_id: string): Promise<number> =>
   (await doors.root.query('select count(*)::int n from provider_events where event_id = $1', [event_id]))
     .rows[0].n;
-const foundOf = async (event_id: string): Promise<string[]> =>
-  (
-    await doors.root.query(
-      `select finding_type || ' ' || reopened_count f from reconciliation_findings where provider_event_id = $1 order by 1`,
-      [event_id],
-    )
-  ).rows.map(({ f }) => f);
-const dueNow = (event_id: string) =>
-  doors.root.query(`update provider_events set next_attempt_at = clock_timestamp() where event_id = $1`, [
-    event_id,
-  ]);
-const processDue = () => ask(doors.jobs[0] as pg.Client, 'process_due_events(200)');
-
 describe('an event is kept', () => {
   test('once by provider, account, event and item, whichever way it comes', async () => {
-    const { player, payment } = await waiting();
+    const { player, payment } = await waiting(doors);
     const event = told(payment, 'deposit_captured');
     const first = await doors.webhook([event]);
     expect(first.events[0]).toMatchObject({ created: true, same: true, due: true, tx_id: payment.id });
@@ -92,21 +49,21 @@ describe('an event is kept', () => {
     expect(answers.events.map(({ created }: { created: boolean }) => created)).toEqual([true, true, false]);
     await doors.webhook([event], { account: 'other' });
     expect(await kept(event.event_id)).toBe(4);
-    expect(await foundOf(event.event_id)).toEqual([]);
-    expect(await available(player)).toBe('0');
+    expect(await findingsAbout(doors, event.event_id)).toEqual([]);
+    expect(await available(doors, player)).toBe('0');
   });
 
   test('as it was first told: another body under its id is one finding', async () => {
-    const { player, payment } = await waiting();
+    const { player, payment } = await waiting(doors);
     const event = told(payment, 'deposit_captured');
     await doors.hook(event);
     for (const amount_minor of ['7000', '9000']) {
       const [again] = (await doors.webhook([{ ...event, amount_minor }])).events;
       expect(again).toMatchObject({ created: false, same: false });
     }
-    expect(await foundOf(event.event_id)).toEqual(['payload_conflict 0']);
+    expect(await findingsAbout(doors, event.event_id)).toEqual(['payload_conflict 0']);
     await doors.take(event);
-    expect([await depositState(doors, payment), await available(player)]).toEqual([
+    expect([await depositState(doors, payment), await available(doors, player)]).toEqual([
       ['completed', '0', '0'],
       '100',
     ]);
@@ -115,15 +72,15 @@ describe('an event is kept', () => {
   test.each(['a player', 'a tenant'])(
     'and ignored with a finding when it names %s that is not',
     async (who) => {
-      const { player, payment } = await waiting();
+      const { player, payment } = await waiting(doors);
       const wrong = who === 'a player' ? { player_id: randomUUID() } : { tenant_id: 'no-such' };
       const event = told(payment, 'deposit_captured', wrong);
       const [answer] = (await doors.webhook([event])).events;
       expect(answer).toMatchObject({ created: true, unknown: true, due: false });
       await doors.process([answer.id]);
       expect(await doors.row(event.event_id)).toMatchObject({ status: 'ignored', attempts: 0 });
-      expect(await foundOf(event.event_id)).toEqual(['unknown_player 0']);
-      expect([(await depositState(doors, payment))[0], await available(player)]).toEqual([
+      expect(await findingsAbout(doors, event.event_id)).toEqual(['unknown_player 0']);
+      expect([(await depositState(doors, payment))[0], await available(doors, player)]).toEqual([
         'pending_provider',
         '0',
       ]);
@@ -131,7 +88,7 @@ describe('an event is kept', () => {
   );
 
   test('and ignored when it does not concern money', async () => {
-    const { payment } = await waiting();
+    const { payment } = await waiting(doors);
     const event = { ...told(payment, 'deposit_captured'), kind: null, ignored: true } as unknown as Told;
     expect((await doors.webhook([event])).events[0]).toMatchObject({ unknown: false, due: false });
     expect(await doors.row(event.event_id)).toMatchObject({ status: 'ignored', kind: null });
@@ -152,15 +109,15 @@ describe('a webhook without a valid signature', () => {
   test.each(['none', 'invalid'] as const)(
     'is taken from a test provider while the flag is off, and recorded as %s',
     async (signature) => {
-      const event = told((await waiting()).payment, 'deposit_captured');
+      const event = told((await waiting(doors)).payment, 'deposit_captured');
       expect(await doors.webhook([event], { signature })).toMatchObject({ outcome: 'done' });
       expect(await doors.row(event.event_id)).toMatchObject({ signature });
     },
   );
 
   test('is refused where the flag is on for the tenant, or for all but a tenant', async () => {
-    const mine = told((await waiting()).payment, 'deposit_captured');
-    const other = told((await waiting('other')).payment, 'deposit_captured');
+    const mine = told((await waiting(doors)).payment, 'deposit_captured');
+    const other = told((await waiting(doors, 'other')).payment, 'deposit_captured');
     const hook = (event: Told) => doors.webhook([event], { signature: 'none' });
     await setFlag(doors.root, 'webhook_signature_enforced', true);
     expect(await hook(mine)).toEqual(refused);
@@ -169,14 +126,14 @@ describe('a webhook without a valid signature', () => {
     await setFlag(doors.root, 'webhook_signature_enforced', false);
     await ask(doors.root, `set_flag('webhook_signature_enforced', true, null, null, 'test')`);
     expect(await hook(mine)).toMatchObject({ outcome: 'done' });
-    expect(await hook(told((await waiting('other')).payment, 'deposit_captured'))).toEqual(refused);
+    expect(await hook(told((await waiting(doors, 'other')).payment, 'deposit_captured'))).toEqual(refused);
     expect(await doors.webhook([mine], { signature: 'valid' })).toMatchObject({ outcome: 'done' });
     await ask(doors.root, `set_flag('webhook_signature_enforced', false, null, null, 'test')`);
     await setFlag(doors.root, 'webhook_signature_enforced', null);
   });
 
   test.each(['stripe', 'paynow'])('is refused of %s, whatever the flag says', async (of) => {
-    const event = told((await waiting()).payment, 'deposit_captured');
+    const event = told((await waiting(doors)).payment, 'deposit_captured');
     for (const signature of ['none', 'invalid'] as const)
       expect(await doors.webhook([event], { signature, of })).toEqual(refused);
     expect(await kept(event.event_id)).toBe(0);
@@ -191,12 +148,12 @@ describe('an event that cannot be applied', () => {
   };
 
   test('is tried again, twice as late each time, and is dead after eight attempts with one finding', async () => {
-    const { player, payment } = await captured();
+    const { player, payment } = await captured(doors);
     const event = broken(payment);
     const [id] = (await doors.hook(event)) as [string];
     const waits: number[] = [];
     for (let attempt = 1; attempt <= 8; attempt++) {
-      await dueNow(event.event_id);
+      await dueNow(doors, event.event_id);
       await doors.process([id]);
       const { status, attempts, next_attempt_at, last_error } = await doors.row(event.event_id);
       expect([status, attempts]).toEqual([attempt === 8 ? 'dead' : 'failed', attempt]);
@@ -205,32 +162,35 @@ describe('an event that cannot be applied', () => {
       expect(await doors.process([id])).toEqual([]); // not before its time
     }
     expect(waits).toEqual([1, 2, 4, 8, 16, 32, 64, 128]);
-    await dueNow(event.event_id);
-    await processDue();
+    await dueNow(doors, event.event_id);
+    await processDue(doors);
     expect(await doors.row(event.event_id)).toMatchObject({ status: 'dead', attempts: 8 });
-    expect(await foundOf(event.event_id)).toEqual(['event_dead 0']);
-    expect(await available(player)).toBe('100');
+    expect(await findingsAbout(doors, event.event_id)).toEqual(['event_dead 0']);
+    expect(await available(doors, player)).toBe('100');
   });
 
   test('holds back no other event of its call', async () => {
-    const [bad, good] = [await captured(), await waiting()];
+    const [bad, good] = [await captured(doors), await waiting(doors)];
     const ids = await doors.hook(broken(bad.payment), told(good.payment, 'deposit_captured'));
     const done = await doors.process(ids);
     expect(done.map(({ outcome: became }) => became).sort()).toEqual(['failed', 'settled']);
-    expect(await available(good.player)).toBe('100');
+    expect(await available(doors, good.player)).toBe('100');
   });
 
   test('holds back no capture that it waited for', async () => {
-    const { player, payment } = await waiting();
+    const { player, payment } = await waiting(doors);
     const event = broken(payment);
     expect(await doors.take(event)).toMatchObject({ status: 'held' });
     await doors.take(told(payment, 'deposit_captured'));
-    expect([(await depositState(doors, payment))[0], await available(player)]).toEqual(['completed', '100']);
+    expect([(await depositState(doors, payment))[0], await available(doors, player)]).toEqual([
+      'completed',
+      '100',
+    ]);
     expect(await doors.row(event.event_id)).toMatchObject({ status: 'failed' });
   });
 
   test('is not dead the sooner for how often it had to wait before', async () => {
-    const { payment } = await waiting();
+    const { payment } = await waiting(doors);
     const event = broken(payment);
     await doors.take(event);
     await doors.root.query('update provider_events set attempts = 12 where event_id = $1', [event.event_id]);
@@ -241,183 +201,21 @@ describe('an event that cannot be applied', () => {
   });
 
   test('is found by the schedule when no message named it: at once when due, else after twenty seconds', async () => {
-    const { player, payment } = await waiting();
+    const { player, payment } = await waiting(doors);
     const event = told(payment, 'deposit_captured');
     await doors.hook(event);
-    await processDue();
+    await processDue(doors);
     expect(await doors.row(event.event_id)).toMatchObject({ status: 'received' });
-    await dueNow(event.event_id);
-    expect(await processDue()).toContainEqual(expect.objectContaining({ outcome: 'settled' }));
-    expect(await available(player)).toBe('100');
-  });
-});
-
-describe('an event that comes too early', () => {
-  test('as a refund is applied in the commit of its capture, and only once', async () => {
-    const { player, payment } = await waiting();
-    const refund = told(payment, 'refund', { amount_minor: '30', ref: randomUUID() });
-    expect(await doors.take(refund)).toMatchObject({
-      status: 'held',
-      result: { waits_for: 'deposit_captured' },
-    });
-    const said = await ask(doors.money, 'settle_deposit($1, $2, $3, $4)', tenant, payment.id, 'CAPTURED', {
-      provider_event_id: randomUUID(),
-    });
-    expect(said.transaction).toMatchObject({ state: 'completed', refunded_minor: '30' });
-    expect(said.balance).toMatchObject({ available_real: '70' });
-    await doors.take(refund);
-    const xmins = await doors.root.query(
-      `select d.xmin::text = r.xmin::text together from deposits d join deposit_reversals r on r.deposit_id = d.id where d.id = $1`,
-      [payment.id],
-    );
-    expect(xmins.rows).toEqual([{ together: true }]);
-    expect(await available(player)).toBe('70');
-  });
-
-  test('as a won dispute waits for its chargeback, and then gives back what that took', async () => {
-    const { player, payment } = await captured();
-    const of = { amount_minor: '60', ref: randomUUID() };
-    const won = told(payment, 'chargeback_won', of);
-    expect(await doors.take(won)).toMatchObject({ status: 'held', result: { waits_for: 'chargeback' } });
-    expect(await available(player)).toBe('100');
-    await doors.take(told(payment, 'chargeback', of));
-    expect(await doors.row(won.event_id)).toMatchObject({ status: 'processed' });
-    expect([await depositState(doors, payment), await available(player)]).toEqual([
-      ['completed', '0', '0'],
-      '100',
-    ]);
-  });
-
-  test('as a refund that finds no room beside an open dispute is applied when that is won', async () => {
-    const { player, payment } = await captured();
-    const of = { amount_minor: '100', ref: randomUUID() };
-    await doors.take(told(payment, 'chargeback', of));
-    const refund = told(payment, 'refund', { amount_minor: '30', ref: randomUUID() });
-    expect(await doors.take(refund)).toMatchObject({
-      status: 'held',
-      result: { waits_for: 'chargeback_won' },
-    });
-    await doors.take(told(payment, 'chargeback_won', of));
-    expect([await depositState(doors, payment), await available(player)]).toEqual([
-      ['completed', '30', '0'],
-      '70',
-    ]);
-  });
-
-  test('as a capture after a failure credits the deposit', async () => {
-    const { player, payment } = await waiting();
-    await doors.take(told(payment, 'deposit_failed'));
-    expect((await depositState(doors, payment))[0]).toBe('failed');
-    await doors.take(told(payment, 'deposit_captured'));
-    await doors.take(told(payment, 'deposit_failed'));
-    expect([(await depositState(doors, payment))[0], await available(player)]).toEqual(['completed', '100']);
-    expect(await findings(doors.root, player)).toEqual([]);
-  });
-});
-
-describe('a reversal that the wallet cannot bear', () => {
-  const spend = (player: string) =>
-    ask(doors.root, `debit_wallet($1, 'test', $2, $3)`, tenant, randomUUID(), {
-      owner_id: player,
-      currency: 'USD',
-      amount_minor: '90',
-    });
-
-  test('is held where no balance may be negative, and applied once the money is there', async () => {
-    await setFlag(doors.root, 'allow_negative_balance', false);
-    const { player, payment } = await captured();
-    await spend(player);
-    const refund = told(payment, 'refund', { amount_minor: '40', ref: randomUUID() });
-    for (let n = 0; n < 3; n++) {
-      expect(await doors.take(refund)).toMatchObject({ status: 'held', result: { waits_for: 'funds' } });
-      await dueNow(refund.event_id);
-    }
-    expect(await available(player)).toBe('10');
-    expect(await foundOf(refund.event_id)).toEqual(['reversal_uncovered 0']);
-    await deposit(doors.money, player, '50');
-    await processDue();
-    expect(await doors.row(refund.event_id)).toMatchObject({ status: 'processed' });
-    expect([await depositState(doors, payment), await available(player)]).toEqual([
-      ['completed', '40', '0'],
-      '20',
-    ]);
-    await setFlag(doors.root, 'allow_negative_balance', null);
-  });
-
-  test('takes it below zero where that is allowed, with a finding', async () => {
-    const { player, payment } = await captured();
-    await spend(player);
-    await doors.take(told(payment, 'chargeback', { ref: randomUUID() }));
-    expect([await depositState(doors, payment), await available(player)]).toEqual([
-      ['completed', '0', '100'],
-      '-90',
-    ]);
-    expect(await findings(doors.root, player)).toEqual(['negative_balance']);
-  });
-});
-
-describe('a payout that the provider tells of', () => {
-  test('without having been asked settles an approved withdrawal once', async () => {
-    const { player, payment } = await requested();
-    await approve(doors.money, payment.id);
-    const event = told(payment, 'withdraw_paid');
-    for (let n = 0; n < 2; n++) await doors.take(event);
-    expect([await outcome(doors.root, payment.id), await ledgerOf(doors.root, player)]).toEqual([
-      ['paid', 1],
-      ['20', '0'],
-    ]);
-    expect(await findings(doors.root, player)).toEqual([]);
-  });
-
-  test.each(['requested', 'rejected'])('is a finding and no debit for one that is %s', async (state) => {
-    const { player, payment } = await requested();
-    if (state === 'rejected') await reject(doors.money, payment.id);
-    await doors.take(told(payment, 'withdraw_paid'));
-    expect(await outcome(doors.root, payment.id)).toEqual([state, 0]);
-    expect(await findings(doors.root, player)).toEqual(['paid_after_rejection']);
-  });
-
-  test('as paid when its try had failed and the withdrawal was rejected is a finding and no debit', async () => {
-    const { player, payment } = await requested();
-    await approve(doors.money, payment.id);
-    const { attempt_id } = await pay(doors.money, 'payout', payment.id, 'fail');
-    await reject(doors.money, payment.id);
-    const { rows } = await doors.root.query('select idempotency_key k from payout_attempts where id = $1', [
-      attempt_id,
-    ]);
-    await doors.take(told(payment, 'withdraw_paid', { attempt_key: `tx_${payment.id}:${rows[0].k}` }));
-    expect([await outcome(doors.root, payment.id), await ledgerOf(doors.root, player)]).toEqual([
-      ['rejected', 0],
-      ['100', '0'],
-    ]);
-    expect(await findings(doors.root, player)).toEqual(['paid_after_rejection']);
-  });
-
-  test('settles the try that it names, not one that came after it', async () => {
-    const { payment } = await requested();
-    await approve(doors.money, payment.id);
-    const key = `one ${payment.id}`;
-    const first = await act(doors.money, 'payout', payment.id, {}, { key });
-    const failed = told(payment, 'withdraw_failed', { attempt_key: `tx_${payment.id}:${key}` });
-    await doors.take(failed);
-    const second = await act(doors.money, 'payout', payment.id, {}, { key: `two ${payment.id}` });
-    await doors.take({ ...failed, event_id: randomUUID() });
-    const { rows } = await doors.root.query(
-      'select id, status from payout_attempts where withdraw_tx_id = $1 order by attempt_no',
-      [payment.id],
-    );
-    expect(rows).toEqual([
-      { id: first.attempt_id, status: 'failed' },
-      { id: second.attempt_id, status: 'pending' },
-    ]);
-    expect(await outcome(doors.root, payment.id)).toEqual(['payout_pending', 0]);
+    await dueNow(doors, event.event_id);
+    expect(await processDue(doors)).toContainEqual(expect.objectContaining({ outcome: 'settled' }));
+    expect(await available(doors, player)).toBe('100');
   });
 });
 
 describe('a call', () => {
   test('of process beside others with the same events applies each once', async () => {
     const players: Awaited<ReturnType<typeof waiting>>[] = [];
-    for (let n = 0; n < 6; n++) players.push(await waiting());
+    for (let n = 0; n < 6; n++) players.push(await waiting(doors));
     const events = players.flatMap(({ payment }) => [
       told(payment, 'deposit_captured'),
       told(payment, 'refund', { amount_minor: '40', ref: randomUUID() }),
@@ -428,7 +226,7 @@ describe('a call', () => {
     await doors.process(ids);
     expect(done.filter(({ outcome: became }) => became === 'failed')).toEqual([]);
     for (const { player, payment } of players)
-      expect([await depositState(doors, payment), await available(player)]).toEqual([
+      expect([await depositState(doors, payment), await available(doors, player)]).toEqual([
         ['completed', '40', '0'],
         '60',
       ]);
@@ -440,7 +238,7 @@ describe('a call', () => {
   });
 
   test('whose reply was lost and that is made again changes nothing', async () => {
-    const { player, payment } = await waiting();
+    const { player, payment } = await waiting(doors);
     const events = [
       told(payment, 'deposit_captured'),
       told(payment, 'chargeback', { amount_minor: '30', ref: randomUUID() }),
@@ -459,8 +257,8 @@ describe('a call', () => {
     expect(await doors.hook(...events)).toEqual(ids);
     expect(await doors.list(events)).toMatchObject({ created: '0', due: [] });
     for (const job of doors.jobs) expect(await doors.process(ids, job)).toEqual([]);
-    await processDue();
+    await processDue(doors);
     expect(await books()).toEqual(before);
-    expect(await available(player)).toBe('70');
+    expect(await available(doors, player)).toBe('70');
   });
 });
