@@ -19,7 +19,6 @@ const today = new Date().toISOString().slice(0, 10);
 
 const webhooks = await measureWebhooks();
 const replays = await measureReplays();
-const rate = (count: number, seconds: number) => Math.round(count / seconds).toLocaleString('en');
 report(
   'webhooks',
   `${webhooks_count.toLocaleString('en')} signed webhooks of captured deposits, each of a player of its own, through the whole embedded stack: HTTP, Data API, Postgres with fsync, SQS engine, load generator included; applied by the queue's consumer, which the rate counts from the first webhook sent to the last deposit credited. Then ${events_count.toLocaleString('en')} missed purchases are replayed, ${events_a_call} in a commit: by one connection in SQL, and by the job's own loop through the Data API.`,
@@ -128,6 +127,10 @@ async function replayInSql(client: pg.Client, events: number): Promise<number> {
     });
     if (steps[0].idle) return (performance.now() - started) / 1_000;
   }
+}
+
+function rate(count: number, seconds: number): string {
+  return Math.round(count / seconds).toLocaleString('en');
 }
 
 async function countOf(client: pg.Client, sql: string): Promise<number> {

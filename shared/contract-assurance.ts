@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { errorBody, type Operation, type Reply, requestId } from './contract-operation.ts';
 import { count, instant, limit, ok, signedCount, uuid } from './contract-schemas.ts';
 import type { ErrorCode } from './errors.ts';
+import { historyInput } from './provider-history.ts';
 import { orderInput } from './wallet-snapshots.ts';
 
 const stepOf = z
@@ -204,6 +205,18 @@ const jobs: Operation[] = [
       },
     ],
     errors: ['invalid_json', 'text_invalid', 'conflict', 'migration_not_found'],
+  }),
+  started({
+    ...{ id: 'importProviderEvents', path: 'provider-events', summary: 'Import a provider’s history' },
+    failed: 'Backfill operation failed',
+    description:
+      'Keeps events of a provider from a file, each as the provider tells it; what is known stays as it is. backfillEvents applies them. Needs a service.',
+    input: historyInput,
+    answers: [{ ...done, provider: z.string(), read: z.int(), created: z.int(), known: z.int() }],
+    errors: [
+      ...(['invalid_json', 'text_invalid', 'payload_too_large'] as const),
+      ...(['INVALID_WEBHOOK', 'MISSING_IDS', 'UNSUPPORTED_PROVIDER'] as const),
+    ],
   }),
 ];
 

@@ -4,7 +4,7 @@ import { finance } from './contract-finance.ts';
 import { job, started } from './contract-jobs.ts';
 import { currency, declined } from './contract-money.ts';
 import type { Operation } from './contract-operation.ts';
-import { count, ok, uuid } from './contract-schemas.ts';
+import { count, instant, ok, uuid } from './contract-schemas.ts';
 import type { ErrorCode } from './errors.ts';
 import { ceilingInput } from './finding.ts';
 import { customerInput, methodInput, productInput } from './payment-method.ts';
@@ -149,7 +149,10 @@ export const paymentJobs: Operation[] = [
   }),
   ...started({
     ...{ id: 'catchUpPayments', path: 'payments-match/catch-up', summary: 'Fetch lost events' },
-    description: 'Takes queued reconciliations, and what providers list and no webhook has brought.',
+    description:
+      'Takes queued reconciliations, and what providers list and no webhook has brought, since an instant or the last time.',
+    query: z.object({ since: instant.optional() }),
+    errors: ['invalid_request'],
     result: matched,
     failure: { status: 500, description: 'A reconciliation came to no end.', body: matched },
   }),

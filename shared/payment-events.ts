@@ -70,17 +70,23 @@ export async function recheckPayouts(
   return asked;
 }
 
-/** Brings what a provider lists and no webhook has brought; the ids of what is to be applied. */
+async function lastListed(database: Database, provider: string): Promise<string> {
+  const [row] = await database.query<{ since: string }>('select listed_until(:provider) since', { provider });
+  return new Date(Date.parse(row?.since ?? '') - overlap_ms).toISOString();
+}
+
+/**
+ * Brings what a provider lists and no webhook has brought; the ids of what is to be applied.
+ * @param since an instant; without it, a little before the last event that was listed.
+ */
 export async function catchUp(
   database: Database,
   provider: PaymentProvider,
   now_ms: number,
+  since?: string,
 ): Promise<{ listed: number; created: number; due: string[] }> {
   const total = { listed: 0, created: 0, due: [] as string[] };
-  const [row] = await database.query<{ since: string }>('select listed_until(:provider) since', {
-    provider: provider.name,
-  });
-  const from = new Date(Date.parse(row?.since ?? '') - overlap_ms).toISOString();
+  const from = since ?? (await lastListed(database, provider.name));
   const to = new Date(now_ms).toISOString();
   let after: string | null = null;
   for (let page = 0; page < pages_max; page += 1) {

@@ -82,7 +82,8 @@ function readWebhook({ headers, raw, now_ms }: WebhookRequest, secret: ProviderS
   return { signature, events: [readEvent(parseWebhook(raw))] };
 }
 
-function readEvent(body: Record<string, unknown>): ProviderEvent {
+/** An event as the mock provider tells it. @throws KernelError `INVALID_WEBHOOK`, `MISSING_IDS`. */
+export function readEvent(body: Record<string, unknown>): ProviderEvent {
   const event_id = body.provider_event_id ?? body.event_id;
   const type = body.event_type ?? body.type;
   if (!isText(event_id, 128)) throw new KernelError('INVALID_WEBHOOK', 'The webhook names no event.');
