@@ -43,12 +43,12 @@ async function measureWebhooks() {
     url: `${stack.url}/api/v1/payments/webhook/mockpsp`,
     secret: stack.state.secret(ref.split(':').at(-1) ?? ''),
   };
-  await sendWebhooks({ ...load, connections: 4, bodies: await plantDeposits(client, 'warm', 50) });
+  await sendWebhooks({ ...load, connections: 4, bodies: await plantDeposits(client, 50) });
   await stack.eventSources.drained();
   const rows: string[][] = [];
   let failed = 0;
   for (const count of connections) {
-    const bodies = await plantDeposits(client, String(count), webhooks_count);
+    const bodies = await plantDeposits(client, webhooks_count);
     const started = performance.now();
     const sent = await sendWebhooks({ ...load, connections: count, bodies });
     await stack.eventSources.drained();
@@ -70,16 +70,15 @@ async function measureWebhooks() {
 }
 
 /** Deposits that wait for their provider, and the webhooks that say that they were captured. */
-async function plantDeposits(client: pg.Client, name: string, count: number): Promise<string[]> {
-  await client.query(
-    `insert into players (id, tenant_id) select md5('player|' || $1 || n)::uuid, 'bench' from generate_series(1, $2::integer) n`,
-    [name, count],
-  );
+async function plantDeposits(client: pg.Client, count: number): Promise<string[]> {
   const { rows } = await client.query<{ id: string; player_id: string }>(
-    `insert into deposits (id, tenant_id, player_id, currency, amount, method, state, idempotency_key, provider, metadata, flags)
-     select md5('deposit|' || $1 || n)::uuid, 'bench', md5('player|' || $1 || n)::uuid, 'USD', 100, 'card', 'pending_provider', 'k' || n, 'mockpsp', '{}', '{}'
-       from generate_series(1, $2::integer) n returning id, player_id`,
-    [name, count],
+    `with player as (
+       insert into players (id, tenant_id) select gen_random_uuid(), 'bench' from generate_series(1, $1::integer) returning id
+     )
+     insert into deposits (id, tenant_id, player_id, currency, amount, method, state, idempotency_key, provider, metadata, flags)
+     select gen_random_uuid(), 'bench', p.id, 'USD', 100, 'card', 'pending_provider', 'bench', 'mockpsp', '{}', '{}' from player p
+     returning id, player_id`,
+    [count],
   );
   await client.query('vacuum (analyze) players, deposits');
   const event = { event_type: 'deposit_captured', tenant_id: 'bench', amount_minor: '100', currency: 'USD' };

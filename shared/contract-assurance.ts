@@ -3,7 +3,6 @@ import * as z from 'zod';
 import { errorBody, type Operation, type Reply, requestId } from './contract-operation.ts';
 import { count, instant, limit, ok, signedCount, uuid } from './contract-schemas.ts';
 import type { ErrorCode } from './errors.ts';
-import { historyInput } from './provider-history.ts';
 import { orderInput } from './wallet-snapshots.ts';
 
 const stepOf = z
@@ -97,7 +96,8 @@ interface Job extends Pick<Operation, 'id' | 'summary' | 'description'> {
   mayBeEmpty?: true;
 }
 /** A job that a service starts with POST; a failure of the job itself says so in its own form. */
-function started({ path, failed, answers, input, errors, ...words }: Job): Operation {
+/** A job that a service starts by its token. */
+export function startedByToken({ path, failed, answers, input, errors, ...words }: Job): Operation {
   const ended = { timestamp: instant, request_id: requestId };
   const failure = (status: number, code: ErrorCode): Reply => ({
     status,
@@ -131,7 +131,7 @@ const eventCounts = { processed: z.int(), errors: z.int(), total: z.int() };
 const eventType = z.enum(['webhook_replay', 'reversal_backfill']);
 const done = { ok: z.literal(true) };
 const jobs: Operation[] = [
-  started({
+  startedByToken({
     ...{
       id: 'reconcileWallets',
       path: 'reconcile',
@@ -158,7 +158,7 @@ const jobs: Operation[] = [
     ],
     errors: ['conflict'],
   }),
-  started({
+  startedByToken({
     ...{ id: 'backfillEvents', path: 'backfill', summary: 'Apply missed events' },
     failed: 'Backfill operation failed',
     description: 'Applies the events of providers of a range of days, each once; needs a service.',
@@ -188,7 +188,7 @@ const jobs: Operation[] = [
     ],
     errors: ['invalid_json'],
   }),
-  started({
+  startedByToken({
     ...{ id: 'backfillWallets', path: 'backfill-wallets', summary: 'Take wallets over' },
     failed: 'Backfill operation failed',
     description:
@@ -205,18 +205,6 @@ const jobs: Operation[] = [
       },
     ],
     errors: ['invalid_json', 'text_invalid', 'conflict', 'migration_not_found'],
-  }),
-  started({
-    ...{ id: 'importProviderEvents', path: 'provider-events', summary: 'Import a provider’s history' },
-    failed: 'Backfill operation failed',
-    description:
-      'Keeps events of a provider from a file, each as the provider tells it; what is known stays as it is. backfillEvents applies them. Needs a service.',
-    input: historyInput,
-    answers: [{ ...done, provider: z.string(), read: z.int(), created: z.int(), known: z.int() }],
-    errors: [
-      ...(['invalid_json', 'text_invalid', 'payload_too_large'] as const),
-      ...(['INVALID_WEBHOOK', 'MISSING_IDS', 'UNSUPPORTED_PROVIDER'] as const),
-    ],
   }),
 ];
 

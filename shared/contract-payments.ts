@@ -1,5 +1,6 @@
 // The contract of payments: what providers call, which provider carries a method, and what a shop's products credit.
 import * as z from 'zod';
+import { startedByToken } from './contract-assurance.ts';
 import { finance } from './contract-finance.ts';
 import { job, started } from './contract-jobs.ts';
 import { currency, declined } from './contract-money.ts';
@@ -9,6 +10,7 @@ import type { ErrorCode } from './errors.ts';
 import { ceilingInput } from './finding.ts';
 import { customerInput, methodInput, productInput } from './payment-method.ts';
 import { payoutWebhook } from './payout-webhook.ts';
+import { historyInput } from './provider-history.ts';
 
 const webhookErrors: ErrorCode[] = [
   ...(['INVALID_WEBHOOK', 'WEBHOOK_SIGNATURE_INVALID', 'UNSUPPORTED_PROVIDER'] as const),
@@ -158,7 +160,28 @@ export const paymentJobs: Operation[] = [
   }),
 ];
 
+const history: Operation[] = [
+  {
+    ...startedByToken({
+      ...{ id: 'importProviderEvents', path: 'provider-events', summary: 'Import a provider’s history' },
+      failed: 'Backfill operation failed',
+      description:
+        'Keeps events of a provider from a file, each as the provider tells it; what is known stays as it is. backfillEvents applies them. Needs a service.',
+      input: historyInput,
+      answers: [
+        { ok: z.literal(true), provider: z.string(), read: z.int(), created: z.int(), known: z.int() },
+      ],
+      errors: [
+        ...(['invalid_json', 'text_invalid', 'payload_too_large'] as const),
+        ...(['INVALID_WEBHOOK', 'MISSING_IDS', 'UNSUPPORTED_PROVIDER'] as const),
+      ],
+    }),
+    tag: 'payments',
+  },
+];
+
 export const paymentOperations: Operation[] = [
+  ...history,
   ...webhooks,
   ...settings.map((operation) => ({ ...operation, tag: 'payments' as const })),
 ];

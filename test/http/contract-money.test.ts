@@ -364,22 +364,6 @@ describe('in assurance the contract is kept', () => {
     ]);
   });
 
-  test('by a history of a provider that is imported once', async () => {
-    const order = { id: randomUUID(), event_type: 'ON_ORDER_COMPLETED', orderId: 'o1' };
-    const history = { provider: 'paynow', events: [order] };
-    const first = await ask('importProviderEvents', { as: 'service', body: history });
-    expect(first.body).toMatchObject({ read: 1, created: 1, known: 0 });
-    const again = await ask('importProviderEvents', { as: 'service', body: history });
-    expect(again.body).toMatchObject({ created: 0, known: 1 });
-    const unreadable = { ...history, events: [order, {}] };
-    const refused = await ask('importProviderEvents', { as: 'service', body: unreadable });
-    expect(refused.body).toMatchObject({
-      code: 'INVALID_WEBHOOK',
-      error: expect.stringMatching(/^Event 2: /),
-    });
-    expect(await code(ask('importProviderEvents', { as: 'player', body: history }))).toBe('forbidden');
-  });
-
   test('by flags, and by the jobs that they switch off', async () => {
     const path = { flag: 'backfill_enabled' };
     const set = (body: unknown) => admin('setFlag', { path, body });

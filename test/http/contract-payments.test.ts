@@ -141,6 +141,23 @@ test('methods, products and ceilings are read and set as the contract says', asy
     expect((await ask(id, { as: 'player' })).body.code).toBe('forbidden');
 });
 
+test('a history of a provider is imported once, as the contract says', async () => {
+  const order = { id: randomUUID(), event_type: 'ON_ORDER_COMPLETED', orderId: 'o1' };
+  const history = { provider: 'paynow', events: [order] };
+  const first = await ask('importProviderEvents', { as: 'service', body: history });
+  expect(first.body).toMatchObject({ read: 1, created: 1, known: 0 });
+  const again = await ask('importProviderEvents', { as: 'service', body: history });
+  expect(again.body).toMatchObject({ created: 0, known: 1 });
+  const unreadable = { ...history, events: [order, {}] };
+  const refused = await ask('importProviderEvents', { as: 'service', body: unreadable });
+  expect(refused.body).toMatchObject({
+    code: 'INVALID_WEBHOOK',
+    error: expect.stringMatching(/^Event 2: /),
+  });
+  const stranger = await ask('importProviderEvents', { as: 'player', body: history });
+  expect(stranger.body.code).toBe('forbidden');
+});
+
 test('each operation of payments has been seen to be done and to be refused', () => {
   expect(unseen(operations.filter(({ tag }) => tag === 'payments'))).toEqual([]);
 });
