@@ -36,7 +36,7 @@ const consume = observed(async ({ Records }: SQSEvent): Promise<SQSBatchResponse
   return { batchItemFailures: [] };
 });
 
-const nightly = job(env, { name: 'match', database }, async ({ scheduled_at, path }) => {
+const nightly = job(env, { name: 'match', database }, async ({ scheduled_at, path, query }) => {
   const runs: Run[] = [];
   const failed: string[] = [];
   if (!path.endsWith('/catch-up')) {
@@ -58,7 +58,7 @@ const nightly = job(env, { name: 'match', database }, async ({ scheduled_at, pat
     runs.push(run);
     if (run.status !== 'completed') failed.push(run.provider);
   }
-  const { created } = await catchUpAll();
+  const { created } = await catchUpAll(requireInstant(query.since));
   await ask(database, 'purge_feed()');
   return { ok: failed.length === 0, runs: runs.length, failed: failed.join(','), caught_up: created };
 });
@@ -73,11 +73,11 @@ export const handler = (event: MatchEvent, context: Context) => {
   return nightly(event, context);
 };
 
-async function catchUpAll(): Promise<{ listed: number; created: number }> {
+async function catchUpAll(since?: string): Promise<{ listed: number; created: number }> {
   const total = { listed: 0, created: 0 };
   for (const provider of await listable()) {
     try {
-      const { listed, created, due } = await catchUp(database, provider, Date.now());
+      const { listed, created, due } = await catchUp(database, provider, Date.now(), since);
       total.listed += listed;
       total.created += created;
       for (let from = 0; from < due.length; from += message_max)
@@ -90,6 +90,15 @@ async function catchUpAll(): Promise<{ listed: number; created: number }> {
   }
   if (total.created > 0) metrics.addMetric('webhook_lost_total', 'Count', total.created);
   return total;
+}
+
+/** @throws KernelError `invalid_request` */
+function requireInstant(since: string | undefined): string | undefined {
+  if (since === undefined || !Number.isNaN(Date.parse(since))) return since && new Date(since).toISOString();
+  throw new KernelError(
+    'invalid_request',
+    'The parameter since must be an instant such as 2026-03-01T00:00:00Z.',
+  );
 }
 
 /** The providers that list what happened, as far as this deployment has an account with them. */

@@ -153,6 +153,7 @@ const financeRoutes = [
   route('PUT', '/admin/payment-methods', platformAdmin, (r, who) =>
     payment.setMethod(database, who, json(r)),
   ),
+  finance('PUT', '/admin/provider-customers', (r, who) => payment.setCustomer(database, who, json(r))),
   route('PUT', '/admin/products', platformAdmin, (r, who) => payment.setProduct(database, who, json(r))),
   route('PUT', '/admin/correction-ceiling', platformAdmin, (r, who) =>
     finding.setCeiling(database, who.tenant, who.actor, json(r)),

@@ -49,7 +49,7 @@ const scheduled = job(env, { name: 'process', database }, async () => {
   const sent = await sendCallbacks();
   const done = await processDue(database, Date.now() + time_budget_ms);
   report(done);
-  const rechecked = await recheckPayouts(database, providers);
+  const rechecked = await recheckPayouts(database, providers, Date.now() + time_budget_ms);
   const backlog = (await ask(database, 'payment_backlog()')) as Record<string, string>;
   for (const [name, count] of Object.entries(backlog))
     metrics.addMetric(`payment_events_${name}`, name === 'oldest_s' ? 'Seconds' : 'Count', Number(count));

@@ -92,7 +92,11 @@ export function createJobs(
   http.route('Process', processor, byCronSecret('payments-process'));
   http.route('Match', match, byCronSecret('payments-match'), byCronSecret('payments-match/catch-up'));
   http.route('Assure', assure, byServiceToken('reconcile'));
-  http.route('Backfill', backfill, byServiceToken('backfill'), byServiceToken('backfill-wallets'));
+  http.route(
+    'Backfill',
+    backfill,
+    ...['backfill', 'backfill-wallets', 'provider-events'].map(byServiceToken),
+  );
   return [recover, reconcile, freeze, cleanup, sweep, assure, backfill, processor, match, watchtower];
 }
 

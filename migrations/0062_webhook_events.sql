@@ -2,8 +2,8 @@
 -- event is kept once, before anybody is told that it was taken, and applied from here.
 
 alter table provider_events
-  add column item text not null default '' check (length(item) <= 128),
-  add column kind text check (kind in ('deposit_authorized', 'deposit_captured', 'deposit_failed', 'withdraw_paid', 'withdraw_failed', 'refund', 'chargeback', 'chargeback_won')),
+  add column item text not null default '' check (length(item) <= 140),
+  add column kind text check (kind in ('deposit_authorized', 'deposit_captured', 'deposit_failed', 'withdraw_paid', 'withdraw_failed', 'refund', 'refund_failed', 'chargeback', 'chargeback_won')),
   add column tx_id uuid,
   add column player_id uuid,
   add column amount bigint check (amount > 0),
@@ -11,20 +11,25 @@ alter table provider_events
   add column ref text check (length(ref) <= 100),
   add column provider_ref text check (length(provider_ref) <= 128),
   add column attempt_key text check (length(attempt_key) <= 300),
+  add column error_code text check (length(error_code) <= 64),
+  add column failures integer not null default 0,
   add column source text not null default 'file' check (source in ('webhook', 'list', 'file')),
   add column signature text not null default 'none' check (signature in ('valid', 'invalid', 'none'));
 comment on column provider_events.kind is 'What the event means for money; null: an order of a shop, or nothing that concerns it.';
 comment on column provider_events.ref is 'What the provider calls the refund or the dispute: each has its effect once, whichever events tell of it.';
+comment on column provider_events.failures is 'Tries that failed since the last one that did not; attempts counts those too that found it had to wait.';
 comment on column provider_events.signature is 'Of a webhook: valid, or what came while webhook_signature_enforced was off.';
 
 create unique index provider_events_once on provider_events (provider, account, event_id, item);
+
+alter table provider_events drop constraint provider_events_tenant_id_provider_account_event_id_key; -- which knew no items
 
 create index provider_events_of_tx on provider_events (tx_id) where tx_id is not null;
 
 create index provider_events_due on provider_events (next_attempt_at, received_at) where status in ('received', 'failed', 'held');
 
 create or replace trigger provider_events_fixed before update of id, occurred_at, received_at, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref,
-  provider_ref, attempt_key, source, signature, payload_hash, payload on provider_events for each statement execute function append_only();
+  provider_ref, attempt_key, error_code, source, signature, payload_hash, payload on provider_events for each statement execute function append_only();
 
 create view webhook_events with (security_invoker = true) as
   select e.id, e.provider, e.account, e.event_id, e.item, e.type, e.kind, e.tenant_id, e.tx_id, e.player_id, e.amount, e.currency, e.status, e.signature, e.attempts, e.last_error,
@@ -80,21 +85,23 @@ declare
   kept   provider_events;
   fresh  boolean;
   orphan boolean;
+  -- what anybody can send must not take the place of what the provider signs
+  name   text := coalesce(p_event ->> 'item', '') || case when p_source = 'webhook' and p_signature <> 'valid' then '#unsigned' else '' end;
 begin
   owner := event_owner(p_provider, p_account, p_event);
   orphan := p_event ->> 'kind' is not null and not owner.known;
-  insert into provider_events (id, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, source, signature, payload, payload_hash,
+  insert into provider_events (id, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, error_code, source, signature, payload, payload_hash,
                                occurred_at, status, processed_at, result)
   select derived_uuid(concat_ws('|', 'webhook', p_provider, p_account, p_event ->> 'event_id', e.item)), coalesce(owner.tenant_id, 'unassigned'), p_provider, p_account, p_event ->> 'event_id', e.item,
          p_event ->> 'type', p_event ->> 'kind', owner.tx_id, owner.player_id, case when p_event ? 'amount_minor' then minor_units(p_event -> 'amount_minor') end,
-         p_event ->> 'currency', p_event ->> 'ref', p_event ->> 'provider_ref', p_event ->> 'attempt_key', p_source, p_signature, p_event -> 'payload', p_hash,
+         p_event ->> 'currency', p_event ->> 'ref', p_event ->> 'provider_ref', p_event ->> 'attempt_key', left(p_event ->> 'error_code', 64), p_source, p_signature, p_event -> 'payload', p_hash,
          least((p_event ->> 'occurred_at')::timestamptz, clock_timestamp()), case when e.idle then 'ignored' else 'received' end, case when e.idle then clock_timestamp() end,
          case when orphan then '{"outcome": "unknown_player"}'::jsonb when e.idle then '{"outcome": "ignore"}' end
-    from (select coalesce(p_event ->> 'item', '') item, orphan or coalesce((p_event ->> 'ignored')::boolean, false) idle) e
+    from (select name item, orphan or coalesce((p_event ->> 'ignored')::boolean, false) idle) e
   on conflict do nothing returning * into kept;
   fresh := kept.id is not null;
   if not fresh then
-    select * into kept from provider_events e where e.provider = p_provider and e.account = p_account and e.event_id = p_event ->> 'event_id' and e.item = coalesce(p_event ->> 'item', '');
+    select * into kept from provider_events e where e.provider = p_provider and e.account = p_account and e.event_id = p_event ->> 'event_id' and e.item = name;
     if kept.source = 'webhook' and p_source = 'webhook' and kept.payload_hash <> p_hash then
       perform record_finding(p_provider, kept.tenant_id, kept.player_id, kept.tx_id, jsonb_build_object('provider_event_id', kept.event_id, 'payload', p_event -> 'payload'), 'payload_conflict', 'ERROR',
         'The provider sent an event again with another body; the first one counts.');
@@ -107,7 +114,7 @@ begin
     'due', kept.processed_at is null and kept.status <> 'held');
 end $$;
 comment on function keep_event(text, text, text, text, bytea, jsonb) is
-  'Keeps one event, once by (provider, account, event, item): {event_id, item?, type, kind?, tx_id?, tenant_id?, player_id?, customer_id?, amount_minor?, currency?, ref?, provider_ref?, attempt_key?, occurred_at, ignored?, payload}. The same event with another body, or of an unknown player, leaves a finding.';
+  'Keeps one event, once by (provider, account, event, item): {event_id, item?, type, kind?, tx_id?, tenant_id?, player_id?, customer_id?, amount_minor?, currency?, ref?, provider_ref?, attempt_key?, error_code?, occurred_at, ignored?, payload}. The same event with another body, or of an unknown player, leaves a finding.';
 
 create function receive_webhook(p_provider text, p_account text, p_signature text, p_hash bytea, p_events jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, public set lock_timeout = '3s' as $$
@@ -141,6 +148,21 @@ end $$;
 comment on function receive_events(text, text, text, jsonb) is 'Takes events that were asked for or read from a file, beside those that webhooks brought: what is known already stays as it is. Raises RK015, 23503.';
 
 grant select on webhook_events to service_role;
+
+create function set_provider_customer(p_tenant text, p_provider text, p_customer text, p_player uuid, p_actor text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, public as $$
+begin
+  if not exists (select from players p where p.id = p_player and p.tenant_id = p_tenant) then return declined('PLAYER_NOT_FOUND'); end if;
+  insert into provider_customers as c (provider, customer_id, player_id) values (p_provider, p_customer, p_player)
+  on conflict (provider, account, customer_id) do update set player_id = excluded.player_id
+    where exists (select from players p where p.id = c.player_id and p.tenant_id = p_tenant);
+  if not found then return declined('PLAYER_OF_OTHER_TENANT'); end if;
+  perform audit(p_actor, 'provider_customer', 'player', p_player::text, null, jsonb_build_object('provider', p_provider, 'customer_id', p_customer));
+  return jsonb_build_object('outcome', 'done', 'provider', p_provider, 'customer_id', p_customer, 'player_id', p_player);
+end $$;
+comment on function set_provider_customer(text, text, text, uuid, text) is 'Says which player of the tenant a provider''s customer is. Audited as provider_customer. Raises 23503 (no such provider), 23514.';
+
+grant execute on function set_provider_customer(text, text, text, uuid, text) to kernel_money;
 
 select secure_table('provider_customers', false);
 

@@ -7,15 +7,14 @@ create table deposit_reversals (
   deposit_id  uuid not null references deposits,
   event       uuid not null references provider_events,
   amount      bigint not null check (amount > 0),
-  kind        text not null check (kind in ('refund', 'chargeback', 'chargeback_won')),
+  kind        text not null check (kind in ('refund', 'refund_failed', 'chargeback', 'chargeback_won')),
   provider    text not null,
-  account     text not null,
   ref         text not null,
   transfer_id uuid,
-  unique (provider, account, kind, ref)
+  unique (provider, kind, ref)
 );
 create index deposit_reversals_of_deposit on deposit_reversals (deposit_id);
-comment on table deposit_reversals is 'Each refund, chargeback and won chargeback of a deposit once, by what the provider calls it. transfer_id null: only the legacy balance was moved. Append-only.';
+comment on table deposit_reversals is 'Each refund, chargeback, failed refund and won chargeback of a deposit once, by what the provider calls it. transfer_id null: only the legacy balance was moved. Append-only.';
 
 create trigger deposit_reversals_append_only before update or delete or truncate on deposit_reversals for each statement execute function append_only();
 
@@ -82,31 +81,33 @@ language sql stable set search_path = pg_catalog
 return jsonb_strip_nulls(jsonb_build_object('outcome', 'held', 'waits_for', p_until, 'again_at', clock_timestamp() + p_again));
 comment on function held(text, interval) is 'An event that cannot be applied before something else has come; p_again: when to try by itself.';
 
-create function win_chargeback(p_event provider_events, p_deposit deposits) returns jsonb
+create function give_back(p_event provider_events, p_deposit deposits) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, public as $$
 declare
+  undone text := case p_event.kind when 'chargeback_won' then 'chargeback' else 'refund' end;
   lost   deposit_reversals;
   answer jsonb := '{"outcome": "done"}';
 begin
-  select * into lost from deposit_reversals r where (r.provider, r.account, r.kind, r.ref) = (p_event.provider, p_event.account, 'chargeback', p_event.ref);
-  if lost.id is null then return held('chargeback'); end if;
+  select * into lost from deposit_reversals r where (r.provider, r.kind, r.ref) = (p_event.provider, undone, p_event.ref);
+  if lost.id is null then return held(undone); end if;
   if lost.deposit_id <> p_deposit.id or p_event.amount <> lost.amount then
-    return event_finding(p_event, 'amount_mismatch', 'ERROR', 'A won dispute is not about what was charged back; no money was moved.', jsonb_build_object('expected', jsonb_build_object('amount_minor', lost.amount::text)));
+    return event_finding(p_event, 'amount_mismatch', 'ERROR', 'What is given back is not what was taken; no money was moved.', jsonb_build_object('expected', jsonb_build_object('amount_minor', lost.amount::text)));
   end if;
   if lost.transfer_id is not null then
-    answer := credit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', 'chargeback_won', p_event.provider, p_event.account, p_event.ref), jsonb_build_object('owner_id', p_deposit.player_id,
-      'currency', p_deposit.currency, 'amount_minor', lost.amount::text, 'kind', 'chargeback_won', 'reference', p_deposit.id, 'provider', p_event.provider,
-      'provider_event_id', 'chargeback_won:' || p_event.ref));
+    answer := credit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref), jsonb_build_object('owner_id', p_deposit.player_id,
+      'currency', p_deposit.currency, 'amount_minor', lost.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+      'provider_event_id', p_event.kind || ':' || p_event.ref));
     if answer ->> 'outcome' <> 'done' then return answer; end if;
   end if;
   perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, lost.amount, 0);
-  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, account, ref, transfer_id)
-  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.account, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, lost.amount, p_event.kind, p_event.provider, p_event.account, p_event.ref,
+  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, ref, transfer_id)
+  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, lost.amount, p_event.kind, p_event.provider, p_event.ref,
           (answer -> 'transfer_ids' ->> 0)::uuid);
-  update deposits d set charged_back = d.charged_back - lost.amount, updated_at = clock_timestamp() where d.id = p_deposit.id;
+  update deposits d set updated_at = clock_timestamp(), charged_back = d.charged_back - case undone when 'chargeback' then lost.amount else 0 end,
+         refunded = d.refunded - case undone when 'refund' then lost.amount else 0 end where d.id = p_deposit.id;
   return '{"outcome": "settled"}';
 end $$;
-comment on function win_chargeback(provider_events, deposits) is 'Gives back what a chargeback had taken, once its chargeback is there.';
+comment on function give_back(provider_events, deposits) is 'Gives back what a chargeback that was won, or a refund that failed, had taken; once that is there.';
 
 create function reverse_deposit(p_event provider_events, p_deposit deposits) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, public as $$
@@ -116,24 +117,28 @@ declare
   funds    numeric;
 begin
   if p_deposit.refunded + p_deposit.charged_back + p_event.amount > p_deposit.amount then
+    if p_deposit.refunded + p_event.amount <= p_deposit.amount then return held('chargeback_won'); end if; -- a dispute that is won makes room for it
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.',
       jsonb_build_object('expected', jsonb_build_object('amount_minor', (p_deposit.amount - p_deposit.refunded - p_deposit.charged_back)::text)));
   end if;
   if exists (select from transfers t where t.id = original) then
     -- what the wallet cannot bear now leaves no refusal under the key: the key is of the try
-    answer := reverse(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.account, p_event.ref, nullif(p_event.attempts, 0)), jsonb_build_object('transfer_id', original,
+    answer := reverse(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref, nullif(p_event.attempts, 0)), jsonb_build_object('transfer_id', original,
       'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider, 'provider_event_id', p_event.kind || ':' || p_event.ref,
       'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    if answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then -- what a won dispute gave back is taken again, which is no part of the original
+      answer := debit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref, 'again', nullif(p_event.attempts, 0)), jsonb_build_object(
+        'owner_id', p_deposit.player_id, 'currency', p_deposit.currency, 'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+        'provider_event_id', p_event.kind || ':' || p_event.ref, 'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    end if;
     if answer ->> 'code' = 'INSUFFICIENT_FUNDS' then
       perform event_finding(p_event, 'reversal_uncovered', 'ERROR', 'The wallet cannot bear what the provider has taken back, and may not go below zero.');
       return held('funds', interval '1 hour');
-    elsif answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then
-      return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.');
     elsif answer ->> 'outcome' <> 'done' then return answer; end if;
   end if;
   perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, - p_event.amount, 0);
-  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, account, ref, transfer_id)
-  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.account, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, p_event.amount, p_event.kind, p_event.provider, p_event.account, p_event.ref,
+  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, ref, transfer_id)
+  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, p_event.amount, p_event.kind, p_event.provider, p_event.ref,
           (answer -> 'transfer_ids' ->> 0)::uuid);
   update deposits d set refunded = d.refunded + case p_event.kind when 'refund' then p_event.amount else 0 end, updated_at = clock_timestamp(),
          charged_back = d.charged_back + case p_event.kind when 'chargeback' then p_event.amount else 0 end where d.id = p_deposit.id;
@@ -158,21 +163,18 @@ begin
   if problem is not null then return problem; end if;
   if p_event.kind like 'deposit\_%' then
     answer := settle_deposit(d.tenant_id, d.id, case p_event.kind when 'deposit_captured' then 'CAPTURED' when 'deposit_failed' then 'FAILED' else 'AUTHORIZED' end,
-      jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', p_event.payload ->> 'error_code'));
+      jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', coalesce(p_event.error_code, p_event.payload ->> 'error_code')));
     if answer ->> 'outcome' <> 'done' then return answer; end if;
     return jsonb_build_object('outcome', 'settled', 'state', answer -> 'transaction' -> 'state');
   end if;
   if d.state <> 'completed' then return held('deposit_captured'); end if;
-  select * into known from deposit_reversals r where (r.provider, r.account, r.kind, r.ref) = (p_event.provider, p_event.account, p_event.kind, p_event.ref);
+  select * into known from deposit_reversals r where (r.provider, r.kind, r.ref) = (p_event.provider, p_event.kind, p_event.ref);
   if known.id is not null then
     if known.deposit_id = d.id and known.amount = coalesce(p_event.amount, known.amount) then return '{"outcome": "settled"}'; end if;
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'The provider tells of one refund or dispute in two ways; the first one counts.', jsonb_build_object('expected', jsonb_build_object('amount_minor', known.amount::text)));
   end if;
-  if p_event.kind = 'chargeback_won' then answer := win_chargeback(p_event, d);
-  else
-    answer := reverse_deposit(p_event, d);
-    if p_event.kind = 'chargeback' and answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
-  end if;
+  answer := case when p_event.kind in ('chargeback_won', 'refund_failed') then give_back(p_event, d) else reverse_deposit(p_event, d) end;
+  if answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
   return answer;
 end $$;
 comment on function settle_deposit_event(provider_events) is 'What an event does to the deposit that it names.';
@@ -203,7 +205,7 @@ begin
       'The provider paid a withdrawal that was ' || w.state || '; nothing was debited for it.');
   end if;
   answer := settle_payout(w.tenant_id, tried.id, case when paid then 'PAID' else 'FAILED' end,
-    jsonb_strip_nulls(jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', p_event.payload ->> 'error_code')));
+    jsonb_strip_nulls(jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', coalesce(p_event.error_code, p_event.payload ->> 'error_code'))));
   if answer ->> 'outcome' <> 'done' then return answer; end if;
   return jsonb_build_object('outcome', 'settled', 'state', (select x.state from withdrawals x where x.id = w.id));
 end $$;
@@ -218,7 +220,7 @@ begin
   if answer ->> 'outcome' not in ('settled', 'ignore', 'finding', 'held') then
     raise exception '%', coalesce(answer ->> 'sentence', answer ->> 'code') using errcode = 'RK054';
   end if;
-  update provider_events e set attempts = p_event.attempts + 1, last_error = null, next_attempt_at = (answer ->> 'again_at')::timestamptz, result = answer,
+  update provider_events e set attempts = p_event.attempts + 1, failures = 0, last_error = null, next_attempt_at = (answer ->> 'again_at')::timestamptz, result = answer,
          processed_at = case when answer ->> 'outcome' <> 'held' then clock_timestamp() end,
          status = case answer ->> 'outcome' when 'held' then 'held' when 'ignore' then 'ignored' else 'processed' end where e.id = p_event.id;
   return answer;
@@ -228,11 +230,11 @@ comment on function settle_event(provider_events) is 'Applies an event of a paym
 create function apply_held_events(p_tx uuid) returns integer
 language plpgsql volatile set search_path = pg_catalog, public as $$
 declare
-  event   provider_events;
+  event   uuid;
   applied integer := 0;
 begin
-  for event in select e.* from provider_events e where e.tx_id = p_tx and e.status = 'held' and e.kind is not null order by e.kind = 'chargeback_won', e.occurred_at, e.id for update loop
-    perform settle_event(event);
+  for event in select e.id from provider_events e where e.tx_id = p_tx and e.status = 'held' and e.kind is not null order by e.kind in ('chargeback_won', 'refund_failed'), e.occurred_at, e.id for update loop
+    perform process_event(event); -- what fails is tried again by itself: it holds back nothing that it waited for
     applied := applied + 1;
   end loop;
   return applied;
@@ -289,6 +291,10 @@ begin
   select * into event from provider_events e where e.id = p_event for update;
   if event.processed_at is not null then return coalesce(event.result, '{}') || '{"outcome": "already_processed"}'; end if;
   if event.kind is not null then return settle_event(event); end if;
+  if event.player_id is null then -- whose it is may have become known since it came
+    select coalesce(o.tenant_id, event.tenant_id), o.player_id into event.tenant_id, event.player_id
+      from event_owner(event.provider, event.account, jsonb_build_object('customer_id', event.payload #>> '{customer,id}')) o;
+  end if;
   perform pg_advisory_xact_lock(hashtextextended(concat_ws('|', 'order', event.tenant_id, event.provider, event_order(event.payload)), 52)); -- both events of a line take turns
   event.attempts := event.attempts + 1;
   for step in select jsonb_array_elements(coalesce(event.result -> 'steps', '[]')) loop

@@ -13,8 +13,8 @@ begin
   exception when others then
     get stacked diagnostics cause = message_text;
   end;
-  update provider_events e set attempts = e.attempts + 1, last_error = left(cause, 1000), status = case when e.attempts >= 7 then 'dead' else 'failed' end,
-         next_attempt_at = clock_timestamp() + interval '10 seconds' * 2 ^ e.attempts where e.id = p_event returning * into event;
+  update provider_events e set attempts = e.attempts + 1, failures = e.failures + 1, last_error = left(cause, 1000), status = case when e.failures >= 7 then 'dead' else 'failed' end,
+         next_attempt_at = clock_timestamp() + interval '10 seconds' * 2 ^ e.failures where e.id = p_event returning * into event;
   if event.status = 'dead' then
     perform event_finding(event, 'event_dead', 'ERROR', 'An event of a provider could not be applied and is not tried any more: ' || left(cause, 200));
   end if;
@@ -146,21 +146,71 @@ begin
 end $$;
 comment on function cancel_withdrawal(uuid, uuid) is 'A player takes back a withdrawal that nobody has reviewed yet; the money is free again. Repeatable.';
 
-create function backfill_steps(p_migration text, p_limit integer) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, public set jit = off as $$
-declare
-  became jsonb;
-  held   integer := 0;
-begin
-  for n in 1..least(greatest(p_limit, 1), 100) loop
-    became := backfill_step(p_migration);
-    held := held + (coalesce((became -> 'held')::boolean, false))::integer;
-    exit when coalesce((became -> 'idle')::boolean, true)
-      or exists (select from provider_events e where e.id::text = became -> 'checkpoint' ->> 'event' and e.kind is not null); -- payments lock what their player locks
-  end loop;
-  return became || jsonb_build_object('held', held);
+create or replace function event_lines(p_payload jsonb) returns table (nth bigint, line_id text, product_id text, quantity text, amount text)
+language plpgsql immutable parallel safe set search_path = pg_catalog, public as $$
+begin -- its plan is kept for the session; that of a function in SQL is made anew at every call
+  return query
+    with given as (select coalesce(p_payload -> 'lines', p_payload -> 'items', p_payload #> '{order,lines}', p_payload #> '{order,items}') list)
+    select l.nth, coalesce(l.line ->> 'lineId', l.line ->> 'line_id', case when g.list is not null then l.line ->> 'id' end, l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'),
+           coalesce(l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'), coalesce(l.line ->> 'quantity', '1'), coalesce(l.line ->> 'amount_minor', l.line ->> 'points')
+      from given g cross join lateral jsonb_array_elements(case when jsonb_typeof(g.list) = 'array' then g.list else jsonb_build_array(p_payload) end) with ordinality l (line, nth);
 end $$;
-comment on function backfill_steps(text, integer) is 'Applies so many due events of a backfill in one commit, each in a subtransaction of its own; held counts those that were set aside. Raises RK050, RK053.';
+
+create function backfill_steps(p_migration text, p_limit integer) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, public set jit = off set enable_seqscan = off as $$
+declare
+  wanted integer := least(greatest(p_limit, 1), 100);
+  job    data_migrations;
+  item   data_migration_items;
+  last   data_migration_items;
+  became jsonb;
+  cause  text;
+  worked integer := 0;
+  done   integer := 0;
+  held   integer := 0;
+  errors integer := 0;
+  alone  boolean := false; -- payments lock what their player locks: each has a commit of its own
+begin
+  perform require_flag('backfill_enabled');
+  select * into job from data_migrations m where m.id = p_migration for update;
+  if job.id is null then raise exception 'There is no such backfill.' using errcode = 'RK053'; end if;
+  if job.status <> 'running' or job.type = 'wallet_snapshots' then return migration_json(job) || '{"idle": true, "held": 0}'; end if;
+  for item in select i.* from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed') and i.next_attempt_at <= clock_timestamp()
+     order by i.next_attempt_at, i.nth limit wanted loop
+    select e.kind is not null into alone from provider_events e where e.id = item.item::uuid;
+    exit when alone and worked > 0;
+    became := null;
+    cause := null;
+    begin
+      became := apply_event(item.item::uuid);
+    exception when others then
+      get stacked diagnostics cause = message_text;
+    end;
+    update data_migration_items i set attempts = i.attempts + 1, result = became, last_error = left(cause, 1000), updated_at = clock_timestamp(),
+           status = case when cause is null then case became ->> 'outcome' when 'held' then 'held' else 'done' end when i.attempts >= 4 then 'dead' else 'failed' end,
+           next_attempt_at = clock_timestamp() + interval '30 seconds' * 2 ^ i.attempts
+     where i.migration_id = p_migration and i.nth = item.nth returning * into last;
+    if cause is not null then
+      update provider_events e set attempts = e.attempts + 1, last_error = left(cause, 1000), status = case last.status when 'dead' then 'dead' else 'failed' end, next_attempt_at = last.next_attempt_at
+       where e.id = last.item::uuid;
+    end if;
+    worked := worked + 1;
+    done := done + (last.status in ('done', 'held'))::integer;
+    held := held + (last.status = 'held')::integer;
+    errors := errors + case when last.status in ('failed', 'dead') then (last.attempts = 1)::integer when last.attempts > 1 then -1 else 0 end;
+    exit when alone;
+  end loop;
+  update data_migrations m set updated_at = clock_timestamp(), processed_count = m.processed_count + done, error_count = m.error_count + errors,
+         checkpoint = case when worked > 0 then jsonb_build_object('nth', last.nth::text, 'event', last.item) else m.checkpoint end where m.id = p_migration returning * into job;
+  if not exists (select from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed')) then
+    update data_migrations m set completed_at = clock_timestamp(), updated_at = clock_timestamp(), status = case when m.error_count > 0 then 'failed' else 'completed' end,
+           error = case when m.error_count > 0 then m.error_count || ' of ' || m.total_count || ' events are dead.' end
+     where m.id = p_migration returning * into job;
+  end if;
+  return migration_json(job) || jsonb_build_object('idle', job.status <> 'running' or worked < wanted and not alone, 'held', held);
+end $$;
+comment on function backfill_steps(text, integer) is
+  'Applies so many due events of a backfill in one commit, each in a subtransaction of its own with its result, as backfill_step does with one; a payment is alone in its commit. idle: nothing is due now; held counts those that were set aside. Raises RK050, RK053.';
 
 insert into job_heartbeats (job, interval_s) values ('process', 60), ('match', 86400);
 

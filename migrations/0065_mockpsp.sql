@@ -93,10 +93,10 @@ begin
     perform mockpsp_tell(event);
   end loop;
   with due as (
-      update psp_callbacks c set attempts = c.attempts + 1, due_at = clock_timestamp() + interval '10 seconds' * 2 ^ c.attempts
-       where c.id in (select x.id from psp_callbacks x where x.sent_at is null and x.attempts < 8 and x.due_at <= clock_timestamp() order by x.due_at, x.id limit least(p_limit, 100) for update skip locked)
-      returning c.id, c.body)
-    select coalesce(jsonb_agg(jsonb_build_object('id', d.id::text, 'body', d.body) order by d.id), '[]') into found_ from due d;
+      select x.id, x.due_at from psp_callbacks x where x.sent_at is null and x.attempts < 8 and x.due_at <= clock_timestamp() order by x.due_at, x.id limit least(p_limit, 100) for update skip locked
+    ), taken as (
+      update psp_callbacks c set attempts = c.attempts + 1, due_at = clock_timestamp() + interval '10 seconds' * 2 ^ c.attempts from due d where c.id = d.id returning c.id, c.body, d.due_at as was_due)
+    select coalesce(jsonb_agg(jsonb_build_object('id', t.id::text, 'body', t.body) order by t.was_due, t.id), '[]') into found_ from taken t;
   return found_;
 end $$;
 comment on function mockpsp_callbacks(integer) is 'Decides what the mock provider was to decide later, and takes webhooks that it has to send; each comes again, later and later, until mockpsp_sent says that it was taken.';

@@ -97,7 +97,7 @@ comment on function add_feed(uuid, integer, jsonb) is
 
 create function signed_minor(p_kind text, p_amount bigint) returns numeric
 language sql immutable parallel safe
-return case when p_kind in ('deposit_captured', 'chargeback_won') then p_amount::numeric when p_kind in ('withdraw_paid', 'refund', 'chargeback') then - p_amount::numeric else 0 end;
+return case when p_kind in ('deposit_captured', 'chargeback_won', 'refund_failed') then p_amount::numeric when p_kind in ('withdraw_paid', 'refund', 'chargeback') then - p_amount::numeric else 0 end;
 comment on function signed_minor(text, bigint) is 'What a payment does to what the provider holds for the tenant: above zero when money came in.';
 
 create function provider_facts(p_run reconciliation_runs) returns table (kind text, tx_id uuid, ref text, tenant_id text, player_id uuid, amount bigint, currency text, at timestamptz, event_id text, provider_ref text)
@@ -119,7 +119,7 @@ create type provider_difference as (type text, severity text, tenant_id text, pl
 create function match_feed(p_run reconciliation_runs) returns setof provider_difference
 language sql stable set search_path = pg_catalog, public set jit = off as $$
   with told as materialized (
-    select f.*, f.kind in ('deposit_captured', 'withdraw_paid', 'refund', 'chargeback', 'chargeback_won') moved,
+    select f.*, f.kind in ('deposit_captured', 'withdraw_paid', 'refund', 'refund_failed', 'chargeback', 'chargeback_won') moved,
            case f.kind when 'deposit_failed' then 'deposit_captured' when 'withdraw_failed' then 'withdraw_paid' else f.kind end about,
            f.occurred_at >= p_run.window_start and f.occurred_at < least(p_run.window_end, clock_timestamp() - make_interval(secs => (select p.grace_s from payment_providers p where p.provider = p_run.provider))) inside,
            r.name, row_number() over (partition by f.tx_id, f.kind, r.name order by f.occurred_at, f.nth) nth_of_its_kind

@@ -79,19 +79,28 @@ comment on function settle_invoice(invoice_snapshot, site_plans) is 'Charges one
 create function settle_invoices() returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, public set lock_timeout = '3s' as $$
 declare
-  due  record;
-  done integer := 0;
+  due    record;
+  done   integer := 0;
+  cause  text;
+  failed text;
 begin
   for due in select i, p from invoice_snapshot i join site_plans p on p.site_id = i.site_id
      where p.settle_currency is not null and i.year_month >= p.settle_from and i.hash_version > 0
        and not exists (select from invoice_settlements s where s.site_id = i.site_id and s.year_month = i.year_month)
      order by i.site_id, i.year_month limit 100 for no key update of p skip locked loop
-    perform settle_invoice(due.i, due.p);
-    done := done + 1;
+    continue when exists (select from invoice_settlements s where s.site_id = (due.i).site_id and s.year_month = (due.i).year_month); -- another sweep had it meanwhile
+    begin
+      perform settle_invoice(due.i, due.p);
+      done := done + 1;
+    exception when others then -- one that cannot be charged holds back no other
+      get stacked diagnostics cause = message_text;
+      failed := (due.i).site_id || ' ' || (due.i).year_month || ': ' || cause;
+    end;
   end loop;
+  if done = 0 and failed is not null then raise exception 'The overage of % could not be charged: %', split_part(failed, ': ', 1), cause using errcode = 'RK061'; end if;
   return done;
 end $$;
-comment on function settle_invoices() is 'Charges the overage of up to 100 frozen invoices that are to be charged and were not, and says how many; repeatable. Raises RK061.';
+comment on function settle_invoices() is 'Charges the overage of up to 100 frozen invoices that are to be charged and were not, and says how many; one that cannot be charged holds back no other, and is told when nothing else is left. Repeatable. Raises RK061.';
 
 create function read_export(p_user uuid, p_platform_admin boolean, p_ref text, p_month text, p_id text) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, public as $$

@@ -164,15 +164,14 @@ create table deposit_reversals (
   amount bigint not null,
   kind text not null,
   provider text not null,
-  account text not null,
   ref text not null,
   transfer_id uuid,
   constraint deposit_reversals_amount_check CHECK ((amount > 0)),
   constraint deposit_reversals_deposit_id_fkey FOREIGN KEY (deposit_id) REFERENCES deposits(id),
   constraint deposit_reversals_event_fkey FOREIGN KEY (event) REFERENCES provider_events(id),
-  constraint deposit_reversals_kind_check CHECK ((kind = ANY (ARRAY['refund'::text, 'chargeback'::text, 'chargeback_won'::text]))),
+  constraint deposit_reversals_kind_check CHECK ((kind = ANY (ARRAY['refund'::text, 'refund_failed'::text, 'chargeback'::text, 'chargeback_won'::text]))),
   constraint deposit_reversals_pkey PRIMARY KEY (id),
-  constraint deposit_reversals_provider_account_kind_ref_key UNIQUE (provider, account, kind, ref)
+  constraint deposit_reversals_provider_kind_ref_key UNIQUE (provider, kind, ref)
 );
 
 create table deposits (
@@ -692,15 +691,18 @@ create table provider_events (
   ref text,
   provider_ref text,
   attempt_key text,
+  error_code text,
+  failures integer not null default 0,
   source text not null default 'file'::text,
   signature text not null default 'none'::text,
   constraint provider_events_account_check CHECK ((length(account) <= 128)),
   constraint provider_events_amount_check CHECK ((amount > 0)),
   constraint provider_events_attempt_key_check CHECK ((length(attempt_key) <= 300)),
   constraint provider_events_check CHECK (((processed_at IS NOT NULL) = (status = ANY (ARRAY['processed'::text, 'ignored'::text])))),
+  constraint provider_events_error_code_check CHECK ((length(error_code) <= 64)),
   constraint provider_events_event_id_check CHECK (((length(event_id) >= 1) AND (length(event_id) <= 128))),
-  constraint provider_events_item_check CHECK ((length(item) <= 128)),
-  constraint provider_events_kind_check CHECK ((kind = ANY (ARRAY['deposit_authorized'::text, 'deposit_captured'::text, 'deposit_failed'::text, 'withdraw_paid'::text, 'withdraw_failed'::text, 'refund'::text, 'chargeback'::text, 'chargeback_won'::text]))),
+  constraint provider_events_item_check CHECK ((length(item) <= 140)),
+  constraint provider_events_kind_check CHECK ((kind = ANY (ARRAY['deposit_authorized'::text, 'deposit_captured'::text, 'deposit_failed'::text, 'withdraw_paid'::text, 'withdraw_failed'::text, 'refund'::text, 'refund_failed'::text, 'chargeback'::text, 'chargeback_won'::text]))),
   constraint provider_events_last_error_check CHECK ((length(last_error) <= 1000)),
   constraint provider_events_payload_hash_check CHECK ((length(payload_hash) = 32)),
   constraint provider_events_pkey PRIMARY KEY (id),
@@ -711,7 +713,6 @@ create table provider_events (
   constraint provider_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'list'::text, 'file'::text]))),
   constraint provider_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'ignored'::text, 'failed'::text, 'held'::text, 'dead'::text]))),
   constraint provider_events_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9_.:-]{1,64}$'::text)),
-  constraint provider_events_tenant_id_provider_account_event_id_key UNIQUE (tenant_id, provider, account, event_id),
   constraint provider_events_type_check CHECK (((length(type) >= 1) AND (length(type) <= 64)))
 );
 
@@ -1484,6 +1485,10 @@ begin
   select * into event from provider_events e where e.id = p_event for update;
   if event.processed_at is not null then return coalesce(event.result, '{}') || '{"outcome": "already_processed"}'; end if;
   if event.kind is not null then return settle_event(event); end if;
+  if event.player_id is null then -- whose it is may have become known since it came
+    select coalesce(o.tenant_id, event.tenant_id), o.player_id into event.tenant_id, event.player_id
+      from event_owner(event.provider, event.account, jsonb_build_object('customer_id', event.payload #>> '{customer,id}')) o;
+  end if;
   perform pg_advisory_xact_lock(hashtextextended(concat_ws('|', 'order', event.tenant_id, event.provider, event_order(event.payload)), 52)); -- both events of a line take turns
   event.attempts := event.attempts + 1;
   for step in select jsonb_array_elements(coalesce(event.result -> 'steps', '[]')) loop
@@ -1523,11 +1528,11 @@ CREATE OR REPLACE FUNCTION public.apply_held_events(p_tx uuid)
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
-  event   provider_events;
+  event   uuid;
   applied integer := 0;
 begin
-  for event in select e.* from provider_events e where e.tx_id = p_tx and e.status = 'held' and e.kind is not null order by e.kind = 'chargeback_won', e.occurred_at, e.id for update loop
-    perform settle_event(event);
+  for event in select e.id from provider_events e where e.tx_id = p_tx and e.status = 'held' and e.kind is not null order by e.kind in ('chargeback_won', 'refund_failed'), e.occurred_at, e.id for update loop
+    perform process_event(event); -- what fails is tried again by itself: it holds back nothing that it waited for
     applied := applied + 1;
   end loop;
   return applied;
@@ -1653,18 +1658,58 @@ CREATE OR REPLACE FUNCTION public.backfill_steps(p_migration text, p_limit integ
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
  SET jit TO 'off'
+ SET enable_seqscan TO 'off'
 AS $function$
 declare
+  wanted integer := least(greatest(p_limit, 1), 100);
+  job    data_migrations;
+  item   data_migration_items;
+  last   data_migration_items;
   became jsonb;
+  cause  text;
+  worked integer := 0;
+  done   integer := 0;
   held   integer := 0;
+  errors integer := 0;
+  alone  boolean := false; -- payments lock what their player locks: each has a commit of its own
 begin
-  for n in 1..least(greatest(p_limit, 1), 100) loop
-    became := backfill_step(p_migration);
-    held := held + (coalesce((became -> 'held')::boolean, false))::integer;
-    exit when coalesce((became -> 'idle')::boolean, true)
-      or exists (select from provider_events e where e.id::text = became -> 'checkpoint' ->> 'event' and e.kind is not null); -- payments lock what their player locks
+  perform require_flag('backfill_enabled');
+  select * into job from data_migrations m where m.id = p_migration for update;
+  if job.id is null then raise exception 'There is no such backfill.' using errcode = 'RK053'; end if;
+  if job.status <> 'running' or job.type = 'wallet_snapshots' then return migration_json(job) || '{"idle": true, "held": 0}'; end if;
+  for item in select i.* from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed') and i.next_attempt_at <= clock_timestamp()
+     order by i.next_attempt_at, i.nth limit wanted loop
+    select e.kind is not null into alone from provider_events e where e.id = item.item::uuid;
+    exit when alone and worked > 0;
+    became := null;
+    cause := null;
+    begin
+      became := apply_event(item.item::uuid);
+    exception when others then
+      get stacked diagnostics cause = message_text;
+    end;
+    update data_migration_items i set attempts = i.attempts + 1, result = became, last_error = left(cause, 1000), updated_at = clock_timestamp(),
+           status = case when cause is null then case became ->> 'outcome' when 'held' then 'held' else 'done' end when i.attempts >= 4 then 'dead' else 'failed' end,
+           next_attempt_at = clock_timestamp() + interval '30 seconds' * 2 ^ i.attempts
+     where i.migration_id = p_migration and i.nth = item.nth returning * into last;
+    if cause is not null then
+      update provider_events e set attempts = e.attempts + 1, last_error = left(cause, 1000), status = case last.status when 'dead' then 'dead' else 'failed' end, next_attempt_at = last.next_attempt_at
+       where e.id = last.item::uuid;
+    end if;
+    worked := worked + 1;
+    done := done + (last.status in ('done', 'held'))::integer;
+    held := held + (last.status = 'held')::integer;
+    errors := errors + case when last.status in ('failed', 'dead') then (last.attempts = 1)::integer when last.attempts > 1 then -1 else 0 end;
+    exit when alone;
   end loop;
-  return became || jsonb_build_object('held', held);
+  update data_migrations m set updated_at = clock_timestamp(), processed_count = m.processed_count + done, error_count = m.error_count + errors,
+         checkpoint = case when worked > 0 then jsonb_build_object('nth', last.nth::text, 'event', last.item) else m.checkpoint end where m.id = p_migration returning * into job;
+  if not exists (select from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed')) then
+    update data_migrations m set completed_at = clock_timestamp(), updated_at = clock_timestamp(), status = case when m.error_count > 0 then 'failed' else 'completed' end,
+           error = case when m.error_count > 0 then m.error_count || ' of ' || m.total_count || ' events are dead.' end
+     where m.id = p_migration returning * into job;
+  end if;
+  return migration_json(job) || jsonb_build_object('idle', job.status <> 'running' or worked < wanted and not alone, 'held', held);
 end $function$
 ;
 
@@ -2623,15 +2668,17 @@ end $function$
 
 CREATE OR REPLACE FUNCTION public.event_lines(p_payload jsonb)
  RETURNS TABLE(nth bigint, line_id text, product_id text, quantity text, amount text)
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
-  with given as (select coalesce(p_payload -> 'lines', p_payload -> 'items', p_payload #> '{order,lines}', p_payload #> '{order,items}') list)
-  select l.nth, coalesce(l.line ->> 'lineId', l.line ->> 'line_id', case when g.list is not null then l.line ->> 'id' end, l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'),
-         coalesce(l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'), coalesce(l.line ->> 'quantity', '1'), coalesce(l.line ->> 'amount_minor', l.line ->> 'points')
-    from given g cross join lateral jsonb_array_elements(case when jsonb_typeof(g.list) = 'array' then g.list else jsonb_build_array(p_payload) end) with ordinality l (line, nth)
-$function$
+begin -- its plan is kept for the session; that of a function in SQL is made anew at every call
+  return query
+    with given as (select coalesce(p_payload -> 'lines', p_payload -> 'items', p_payload #> '{order,lines}', p_payload #> '{order,items}') list)
+    select l.nth, coalesce(l.line ->> 'lineId', l.line ->> 'line_id', case when g.list is not null then l.line ->> 'id' end, l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'),
+           coalesce(l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'), coalesce(l.line ->> 'quantity', '1'), coalesce(l.line ->> 'amount_minor', l.line ->> 'points')
+      from given g cross join lateral jsonb_array_elements(case when jsonb_typeof(g.list) = 'array' then g.list else jsonb_build_array(p_payload) end) with ordinality l (line, nth);
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.event_order(p_payload jsonb)
@@ -3276,6 +3323,37 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.give_back(p_event provider_events, p_deposit deposits)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  undone text := case p_event.kind when 'chargeback_won' then 'chargeback' else 'refund' end;
+  lost   deposit_reversals;
+  answer jsonb := '{"outcome": "done"}';
+begin
+  select * into lost from deposit_reversals r where (r.provider, r.kind, r.ref) = (p_event.provider, undone, p_event.ref);
+  if lost.id is null then return held(undone); end if;
+  if lost.deposit_id <> p_deposit.id or p_event.amount <> lost.amount then
+    return event_finding(p_event, 'amount_mismatch', 'ERROR', 'What is given back is not what was taken; no money was moved.', jsonb_build_object('expected', jsonb_build_object('amount_minor', lost.amount::text)));
+  end if;
+  if lost.transfer_id is not null then
+    answer := credit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref), jsonb_build_object('owner_id', p_deposit.player_id,
+      'currency', p_deposit.currency, 'amount_minor', lost.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+      'provider_event_id', p_event.kind || ':' || p_event.ref));
+    if answer ->> 'outcome' <> 'done' then return answer; end if;
+  end if;
+  perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, lost.amount, 0);
+  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, ref, transfer_id)
+  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, lost.amount, p_event.kind, p_event.provider, p_event.ref,
+          (answer -> 'transfer_ids' ->> 0)::uuid);
+  update deposits d set updated_at = clock_timestamp(), charged_back = d.charged_back - case undone when 'chargeback' then lost.amount else 0 end,
+         refunded = d.refunded - case undone when 'refund' then lost.amount else 0 end where d.id = p_deposit.id;
+  return '{"outcome": "settled"}';
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.grant_promo(p_tenant text, p_scope text, p_key text, p_body jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3840,21 +3918,23 @@ declare
   kept   provider_events;
   fresh  boolean;
   orphan boolean;
+  -- what anybody can send must not take the place of what the provider signs
+  name   text := coalesce(p_event ->> 'item', '') || case when p_source = 'webhook' and p_signature <> 'valid' then '#unsigned' else '' end;
 begin
   owner := event_owner(p_provider, p_account, p_event);
   orphan := p_event ->> 'kind' is not null and not owner.known;
-  insert into provider_events (id, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, source, signature, payload, payload_hash,
+  insert into provider_events (id, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, error_code, source, signature, payload, payload_hash,
                                occurred_at, status, processed_at, result)
   select derived_uuid(concat_ws('|', 'webhook', p_provider, p_account, p_event ->> 'event_id', e.item)), coalesce(owner.tenant_id, 'unassigned'), p_provider, p_account, p_event ->> 'event_id', e.item,
          p_event ->> 'type', p_event ->> 'kind', owner.tx_id, owner.player_id, case when p_event ? 'amount_minor' then minor_units(p_event -> 'amount_minor') end,
-         p_event ->> 'currency', p_event ->> 'ref', p_event ->> 'provider_ref', p_event ->> 'attempt_key', p_source, p_signature, p_event -> 'payload', p_hash,
+         p_event ->> 'currency', p_event ->> 'ref', p_event ->> 'provider_ref', p_event ->> 'attempt_key', left(p_event ->> 'error_code', 64), p_source, p_signature, p_event -> 'payload', p_hash,
          least((p_event ->> 'occurred_at')::timestamptz, clock_timestamp()), case when e.idle then 'ignored' else 'received' end, case when e.idle then clock_timestamp() end,
          case when orphan then '{"outcome": "unknown_player"}'::jsonb when e.idle then '{"outcome": "ignore"}' end
-    from (select coalesce(p_event ->> 'item', '') item, orphan or coalesce((p_event ->> 'ignored')::boolean, false) idle) e
+    from (select name item, orphan or coalesce((p_event ->> 'ignored')::boolean, false) idle) e
   on conflict do nothing returning * into kept;
   fresh := kept.id is not null;
   if not fresh then
-    select * into kept from provider_events e where e.provider = p_provider and e.account = p_account and e.event_id = p_event ->> 'event_id' and e.item = coalesce(p_event ->> 'item', '');
+    select * into kept from provider_events e where e.provider = p_provider and e.account = p_account and e.event_id = p_event ->> 'event_id' and e.item = name;
     if kept.source = 'webhook' and p_source = 'webhook' and kept.payload_hash <> p_hash then
       perform record_finding(p_provider, kept.tenant_id, kept.player_id, kept.tx_id, jsonb_build_object('provider_event_id', kept.event_id, 'payload', p_event -> 'payload'), 'payload_conflict', 'ERROR',
         'The provider sent an event again with another body; the first one counts.');
@@ -4224,7 +4304,7 @@ CREATE OR REPLACE FUNCTION public.match_feed(p_run reconciliation_runs)
  SET jit TO 'off'
 AS $function$
   with told as materialized (
-    select f.*, f.kind in ('deposit_captured', 'withdraw_paid', 'refund', 'chargeback', 'chargeback_won') moved,
+    select f.*, f.kind in ('deposit_captured', 'withdraw_paid', 'refund', 'refund_failed', 'chargeback', 'chargeback_won') moved,
            case f.kind when 'deposit_failed' then 'deposit_captured' when 'withdraw_failed' then 'withdraw_paid' else f.kind end about,
            f.occurred_at >= p_run.window_start and f.occurred_at < least(p_run.window_end, clock_timestamp() - make_interval(secs => (select p.grace_s from payment_providers p where p.provider = p_run.provider))) inside,
            r.name, row_number() over (partition by f.tx_id, f.kind, r.name order by f.occurred_at, f.nth) nth_of_its_kind
@@ -4347,10 +4427,10 @@ begin
     perform mockpsp_tell(event);
   end loop;
   with due as (
-      update psp_callbacks c set attempts = c.attempts + 1, due_at = clock_timestamp() + interval '10 seconds' * 2 ^ c.attempts
-       where c.id in (select x.id from psp_callbacks x where x.sent_at is null and x.attempts < 8 and x.due_at <= clock_timestamp() order by x.due_at, x.id limit least(p_limit, 100) for update skip locked)
-      returning c.id, c.body)
-    select coalesce(jsonb_agg(jsonb_build_object('id', d.id::text, 'body', d.body) order by d.id), '[]') into found_ from due d;
+      select x.id, x.due_at from psp_callbacks x where x.sent_at is null and x.attempts < 8 and x.due_at <= clock_timestamp() order by x.due_at, x.id limit least(p_limit, 100) for update skip locked
+    ), taken as (
+      update psp_callbacks c set attempts = c.attempts + 1, due_at = clock_timestamp() + interval '10 seconds' * 2 ^ c.attempts from due d where c.id = d.id returning c.id, c.body, d.due_at as was_due)
+    select coalesce(jsonb_agg(jsonb_build_object('id', t.id::text, 'body', t.body) order by t.was_due, t.id), '[]') into found_ from taken t;
   return found_;
 end $function$
 ;
@@ -4430,7 +4510,11 @@ AS $function$
     'dead_backfill_items', (select count(distinct i.item)::text from data_migration_items i join data_migrations m on m.id = i.migration_id
       where i.status = 'dead' and case m.type when 'wallet_snapshots'
         then not exists (select from data_migrations l where l.type = m.type and l.metadata ->> 'tenant_id' = m.metadata ->> 'tenant_id' and l.created_at > m.created_at and l.completed_at is not null)
-        else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end))
+        else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end),
+    'payment_events', payment_backlog(),
+    'incomplete_runs', (select count(*)::text from (select distinct on (r.provider) r.status from reconciliation_runs r
+      where r.provider <> 'wallet_ledger' and r.created_at > clock_timestamp() - interval '3 days' and not r.dry_run and r.status in ('completed', 'incomplete', 'failed') order by r.provider, r.created_at desc) last
+      where last.status <> 'completed'))
 $function$
 ;
 
@@ -5125,8 +5209,8 @@ begin
   exception when others then
     get stacked diagnostics cause = message_text;
   end;
-  update provider_events e set attempts = e.attempts + 1, last_error = left(cause, 1000), status = case when e.attempts >= 7 then 'dead' else 'failed' end,
-         next_attempt_at = clock_timestamp() + interval '10 seconds' * 2 ^ e.attempts where e.id = p_event returning * into event;
+  update provider_events e set attempts = e.attempts + 1, failures = e.failures + 1, last_error = left(cause, 1000), status = case when e.failures >= 7 then 'dead' else 'failed' end,
+         next_attempt_at = clock_timestamp() + interval '10 seconds' * 2 ^ e.failures where e.id = p_event returning * into event;
   if event.status = 'dead' then
     perform event_finding(event, 'event_dead', 'ERROR', 'An event of a provider could not be applied and is not tried any more: ' || left(cause, 200));
   end if;
@@ -6245,24 +6329,28 @@ declare
   funds    numeric;
 begin
   if p_deposit.refunded + p_deposit.charged_back + p_event.amount > p_deposit.amount then
+    if p_deposit.refunded + p_event.amount <= p_deposit.amount then return held('chargeback_won'); end if; -- a dispute that is won makes room for it
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.',
       jsonb_build_object('expected', jsonb_build_object('amount_minor', (p_deposit.amount - p_deposit.refunded - p_deposit.charged_back)::text)));
   end if;
   if exists (select from transfers t where t.id = original) then
     -- what the wallet cannot bear now leaves no refusal under the key: the key is of the try
-    answer := reverse(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.account, p_event.ref, nullif(p_event.attempts, 0)), jsonb_build_object('transfer_id', original,
+    answer := reverse(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref, nullif(p_event.attempts, 0)), jsonb_build_object('transfer_id', original,
       'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider, 'provider_event_id', p_event.kind || ':' || p_event.ref,
       'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    if answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then -- what a won dispute gave back is taken again, which is no part of the original
+      answer := debit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref, 'again', nullif(p_event.attempts, 0)), jsonb_build_object(
+        'owner_id', p_deposit.player_id, 'currency', p_deposit.currency, 'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+        'provider_event_id', p_event.kind || ':' || p_event.ref, 'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    end if;
     if answer ->> 'code' = 'INSUFFICIENT_FUNDS' then
       perform event_finding(p_event, 'reversal_uncovered', 'ERROR', 'The wallet cannot bear what the provider has taken back, and may not go below zero.');
       return held('funds', interval '1 hour');
-    elsif answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then
-      return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.');
     elsif answer ->> 'outcome' <> 'done' then return answer; end if;
   end if;
   perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, - p_event.amount, 0);
-  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, account, ref, transfer_id)
-  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.account, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, p_event.amount, p_event.kind, p_event.provider, p_event.account, p_event.ref,
+  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, ref, transfer_id)
+  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, p_event.amount, p_event.kind, p_event.provider, p_event.ref,
           (answer -> 'transfer_ids' ->> 0)::uuid);
   update deposits d set refunded = d.refunded + case p_event.kind when 'refund' then p_event.amount else 0 end, updated_at = clock_timestamp(),
          charged_back = d.charged_back + case p_event.kind when 'chargeback' then p_event.amount else 0 end where d.id = p_deposit.id;
@@ -6499,6 +6587,23 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.set_provider_customer(p_tenant text, p_provider text, p_customer text, p_player uuid, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if not exists (select from players p where p.id = p_player and p.tenant_id = p_tenant) then return declined('PLAYER_NOT_FOUND'); end if;
+  insert into provider_customers as c (provider, customer_id, player_id) values (p_provider, p_customer, p_player)
+  on conflict (provider, account, customer_id) do update set player_id = excluded.player_id
+    where exists (select from players p where p.id = c.player_id and p.tenant_id = p_tenant);
+  if not found then return declined('PLAYER_OF_OTHER_TENANT'); end if;
+  perform audit(p_actor, 'provider_customer', 'player', p_player::text, null, jsonb_build_object('provider', p_provider, 'customer_id', p_customer));
+  return jsonb_build_object('outcome', 'done', 'provider', p_provider, 'customer_id', p_customer, 'player_id', p_player);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.set_role_verifier(p_role name, p_verifier text)
  RETURNS name
  LANGUAGE plpgsql
@@ -6647,21 +6752,18 @@ begin
   if problem is not null then return problem; end if;
   if p_event.kind like 'deposit\_%' then
     answer := settle_deposit(d.tenant_id, d.id, case p_event.kind when 'deposit_captured' then 'CAPTURED' when 'deposit_failed' then 'FAILED' else 'AUTHORIZED' end,
-      jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', p_event.payload ->> 'error_code'));
+      jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', coalesce(p_event.error_code, p_event.payload ->> 'error_code')));
     if answer ->> 'outcome' <> 'done' then return answer; end if;
     return jsonb_build_object('outcome', 'settled', 'state', answer -> 'transaction' -> 'state');
   end if;
   if d.state <> 'completed' then return held('deposit_captured'); end if;
-  select * into known from deposit_reversals r where (r.provider, r.account, r.kind, r.ref) = (p_event.provider, p_event.account, p_event.kind, p_event.ref);
+  select * into known from deposit_reversals r where (r.provider, r.kind, r.ref) = (p_event.provider, p_event.kind, p_event.ref);
   if known.id is not null then
     if known.deposit_id = d.id and known.amount = coalesce(p_event.amount, known.amount) then return '{"outcome": "settled"}'; end if;
     return event_finding(p_event, 'amount_mismatch', 'ERROR', 'The provider tells of one refund or dispute in two ways; the first one counts.', jsonb_build_object('expected', jsonb_build_object('amount_minor', known.amount::text)));
   end if;
-  if p_event.kind = 'chargeback_won' then answer := win_chargeback(p_event, d);
-  else
-    answer := reverse_deposit(p_event, d);
-    if p_event.kind = 'chargeback' and answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
-  end if;
+  answer := case when p_event.kind in ('chargeback_won', 'refund_failed') then give_back(p_event, d) else reverse_deposit(p_event, d) end;
+  if answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
   return answer;
 end $function$
 ;
@@ -6677,7 +6779,7 @@ begin
   if answer ->> 'outcome' not in ('settled', 'ignore', 'finding', 'held') then
     raise exception '%', coalesce(answer ->> 'sentence', answer ->> 'code') using errcode = 'RK054';
   end if;
-  update provider_events e set attempts = p_event.attempts + 1, last_error = null, next_attempt_at = (answer ->> 'again_at')::timestamptz, result = answer,
+  update provider_events e set attempts = p_event.attempts + 1, failures = 0, last_error = null, next_attempt_at = (answer ->> 'again_at')::timestamptz, result = answer,
          processed_at = case when answer ->> 'outcome' <> 'held' then clock_timestamp() end,
          status = case answer ->> 'outcome' when 'held' then 'held' when 'ignore' then 'ignored' else 'processed' end where e.id = p_event.id;
   return answer;
@@ -6715,16 +6817,25 @@ CREATE OR REPLACE FUNCTION public.settle_invoices()
  SET lock_timeout TO '3s'
 AS $function$
 declare
-  due  record;
-  done integer := 0;
+  due    record;
+  done   integer := 0;
+  cause  text;
+  failed text;
 begin
   for due in select i, p from invoice_snapshot i join site_plans p on p.site_id = i.site_id
      where p.settle_currency is not null and i.year_month >= p.settle_from and i.hash_version > 0
        and not exists (select from invoice_settlements s where s.site_id = i.site_id and s.year_month = i.year_month)
      order by i.site_id, i.year_month limit 100 for no key update of p skip locked loop
-    perform settle_invoice(due.i, due.p);
-    done := done + 1;
+    continue when exists (select from invoice_settlements s where s.site_id = (due.i).site_id and s.year_month = (due.i).year_month); -- another sweep had it meanwhile
+    begin
+      perform settle_invoice(due.i, due.p);
+      done := done + 1;
+    exception when others then -- one that cannot be charged holds back no other
+      get stacked diagnostics cause = message_text;
+      failed := (due.i).site_id || ' ' || (due.i).year_month || ': ' || cause;
+    end;
   end loop;
+  if done = 0 and failed is not null then raise exception 'The overage of % could not be charged: %', split_part(failed, ': ', 1), cause using errcode = 'RK061'; end if;
   return done;
 end $function$
 ;
@@ -6800,7 +6911,7 @@ begin
       'The provider paid a withdrawal that was ' || w.state || '; nothing was debited for it.');
   end if;
   answer := settle_payout(w.tenant_id, tried.id, case when paid then 'PAID' else 'FAILED' end,
-    jsonb_strip_nulls(jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', p_event.payload ->> 'error_code')));
+    jsonb_strip_nulls(jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', coalesce(p_event.error_code, p_event.payload ->> 'error_code'))));
   if answer ->> 'outcome' <> 'done' then return answer; end if;
   return jsonb_build_object('outcome', 'settled', 'state', (select x.state from withdrawals x where x.id = w.id));
 end $function$
@@ -6863,7 +6974,7 @@ CREATE OR REPLACE FUNCTION public.signed_minor(p_kind text, p_amount bigint)
  RETURNS numeric
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN (p_kind = ANY (ARRAY['deposit_captured'::text, 'chargeback_won'::text])) THEN (p_amount)::numeric WHEN (p_kind = ANY (ARRAY['withdraw_paid'::text, 'refund'::text, 'chargeback'::text])) THEN (- (p_amount)::numeric) ELSE (0)::numeric END
+RETURN CASE WHEN (p_kind = ANY (ARRAY['deposit_captured'::text, 'chargeback_won'::text, 'refund_failed'::text])) THEN (p_amount)::numeric WHEN (p_kind = ANY (ARRAY['withdraw_paid'::text, 'refund'::text, 'chargeback'::text])) THEN (- (p_amount)::numeric) ELSE (0)::numeric END
 ;
 
 CREATE OR REPLACE FUNCTION public.site_for_ingest(p_ref text, p_key_hash text DEFAULT NULL::text, OUT id uuid, OUT public_id text, OUT origins text[], OUT rate_limit integer, OUT key_version smallint, OUT next_key_version smallint, OUT next_key_month text, OUT key_hash text)
@@ -7424,35 +7535,6 @@ AS $function$
 $function$
 ;
 
-CREATE OR REPLACE FUNCTION public.win_chargeback(p_event provider_events, p_deposit deposits)
- RETURNS jsonb
- LANGUAGE plpgsql
- SET search_path TO 'pg_catalog', 'public'
-AS $function$
-declare
-  lost   deposit_reversals;
-  answer jsonb := '{"outcome": "done"}';
-begin
-  select * into lost from deposit_reversals r where (r.provider, r.account, r.kind, r.ref) = (p_event.provider, p_event.account, 'chargeback', p_event.ref);
-  if lost.id is null then return held('chargeback'); end if;
-  if lost.deposit_id <> p_deposit.id or p_event.amount <> lost.amount then
-    return event_finding(p_event, 'amount_mismatch', 'ERROR', 'A won dispute is not about what was charged back; no money was moved.', jsonb_build_object('expected', jsonb_build_object('amount_minor', lost.amount::text)));
-  end if;
-  if lost.transfer_id is not null then
-    answer := credit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', 'chargeback_won', p_event.provider, p_event.account, p_event.ref), jsonb_build_object('owner_id', p_deposit.player_id,
-      'currency', p_deposit.currency, 'amount_minor', lost.amount::text, 'kind', 'chargeback_won', 'reference', p_deposit.id, 'provider', p_event.provider,
-      'provider_event_id', 'chargeback_won:' || p_event.ref));
-    if answer ->> 'outcome' <> 'done' then return answer; end if;
-  end if;
-  perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, lost.amount, 0);
-  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, account, ref, transfer_id)
-  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.account, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, lost.amount, p_event.kind, p_event.provider, p_event.account, p_event.ref,
-          (answer -> 'transfer_ids' ->> 0)::uuid);
-  update deposits d set charged_back = d.charged_back - lost.amount, updated_at = clock_timestamp() where d.id = p_deposit.id;
-  return '{"outcome": "settled"}';
-end $function$
-;
-
 CREATE OR REPLACE FUNCTION public.withdrawal_may(p_from text, p_to text)
  RETURNS boolean
  LANGUAGE sql
@@ -7674,7 +7756,7 @@ CREATE TRIGGER promo_lots_no_delete BEFORE DELETE OR TRUNCATE ON public.promo_lo
 
 CREATE TRIGGER promo_moves_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.promo_moves FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
-CREATE TRIGGER provider_events_fixed BEFORE UPDATE OF id, occurred_at, received_at, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, source, signature, payload_hash, payload ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER provider_events_fixed BEFORE UPDATE OF id, occurred_at, received_at, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, error_code, source, signature, payload_hash, payload ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER provider_events_no_delete BEFORE DELETE OR TRUNCATE ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
@@ -8712,6 +8794,8 @@ grant execute on function set_product(text,text,text,bigint,text,text) to kernel
 
 grant execute on function set_product(text,text,text,bigint,text,text) to kernel_money;
 
+grant execute on function set_provider_customer(text,text,text,uuid,text) to kernel_money;
+
 grant execute on function set_settlement(text,text,numeric,text) to kernel_api;
 
 grant execute on function set_site_member(text,uuid,text,text) to kernel_api;
@@ -8822,7 +8906,7 @@ comment on table data_migration_items is 'What a backfill works on, with the res
 
 comment on table data_migrations is 'Backfills, each with its counts and how far it came (checkpoint). failed: it has ended, and an item of it is dead.';
 
-comment on table deposit_reversals is 'Each refund, chargeback and won chargeback of a deposit once, by what the provider calls it. transfer_id null: only the legacy balance was moved. Append-only.';
+comment on table deposit_reversals is 'Each refund, chargeback, failed refund and won chargeback of a deposit once, by what the provider calls it. transfer_id null: only the legacy balance was moved. Append-only.';
 
 comment on table deposits is 'Deposits; id is derived from the key of the request. flags: how each flag was evaluated. Completed and failed are final.';
 
@@ -8976,7 +9060,7 @@ comment on function backfill_events(text,date,date,integer) is 'The events of th
 
 comment on function backfill_step(text) is 'Applies the next due event of a backfill, in one commit with its result and the counts; idle: there is none now. A failed one waits 30 s, twice as long each time, and is dead after five attempts. Raises RK050, RK053.';
 
-comment on function backfill_steps(text,integer) is 'Applies so many due events of a backfill in one commit, each in a subtransaction of its own; held counts those that were set aside. Raises RK050, RK053.';
+comment on function backfill_steps(text,integer) is 'Applies so many due events of a backfill in one commit, each in a subtransaction of its own with its result, as backfill_step does with one; a payment is alone in its commit. idle: nothing is due now; held counts those that were set aside. Raises RK050, RK053.';
 
 comment on function backfill_wallets(text,integer) is 'The next batch of wallets in one commit, by the order of their keys; a wallet that fails is noted and left out, the others go on. Raises RK050, RK053, RK015.';
 
@@ -9128,6 +9212,8 @@ comment on function frozen_guard() is 'Statement trigger: no ledger row enters a
 
 comment on function gap_repaired(uuid,bigint) is 'Whether a repair says that so many versions have no entry: it left more versions than its report counted entries. The job never writes such a one, a person does who looked.';
 
+comment on function give_back(provider_events,deposits) is 'Gives back what a chargeback that was won, or a refund that failed, had taken; once that is there.';
+
 comment on function grant_promo(text,text,text,jsonb) is 'Adds a promotional lot to a wallet: {owner_id, currency, amount_minor, expires_at, kind?, reference?, ...}; without an expiry in the future it is refused. Raises RK001, RK030.';
 
 comment on function heal_account(uuid,text,account_fact,uuid[]) is 'Heals an account and says how; the caller asserts that it is well. The entries are the truth: balance and version are set to them, and wallet_is_right then books what an available balance had more or less as an adjustment. Raises RK051 where only a person can decide.';
@@ -9168,7 +9254,7 @@ comment on function invoice_hash(uuid,text,bigint,bigint,text) is 'hash_version 
 
 comment on function invoice_snapshot_immutable() is 'Statement trigger: a frozen invoice is final for every role. Raises 23000.';
 
-comment on function keep_event(text,text,text,text,bytea,jsonb) is 'Keeps one event, once by (provider, account, event, item): {event_id, item?, type, kind?, tx_id?, tenant_id?, player_id?, customer_id?, amount_minor?, currency?, ref?, provider_ref?, attempt_key?, occurred_at, ignored?, payload}. The same event with another body, or of an unknown player, leaves a finding.';
+comment on function keep_event(text,text,text,text,bytea,jsonb) is 'Keeps one event, once by (provider, account, event, item): {event_id, item?, type, kind?, tx_id?, tenant_id?, player_id?, customer_id?, amount_minor?, currency?, ref?, provider_ref?, attempt_key?, error_code?, occurred_at, ignored?, payload}. The same event with another body, or of an unknown player, leaves a finding.';
 
 comment on function kernel_health() is 'Answers when the ledger can be reached, and whether it takes writes.';
 
@@ -9234,7 +9320,7 @@ comment on function mockpsp_sent(jsonb) is 'Notes webhooks of the mock provider 
 
 comment on function mockpsp_tell(psp_events) is 'Puts the webhooks of a decided order on their way, as its mode says: once, twice, after their successor, or not at all.';
 
-comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up. Called by watchtower_checks only.';
+comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up, events of providers that wait or are dead, providers whose last reconciliation came to no end. Called by watchtower_checks only.';
 
 comment on function money_doctor() is 'Every invariant of money with the number of its violations, while money moves; reads only. It ends within 8 s: violations null was not examined in time.';
 
@@ -9448,6 +9534,8 @@ comment on function set_payment_method(text,text,text,text) is 'Says which provi
 
 comment on function set_product(text,text,text,bigint,text,text) is 'Sets what a product credits; p_currency null: POINTS. Audited as product. Raises 23503, 23514.';
 
+comment on function set_provider_customer(text,text,text,uuid,text) is 'Says which player of the tenant a provider''s customer is. Audited as provider_customer. Raises 23503 (no such provider), 23514.';
+
 comment on function set_role_verifier(name,text) is 'Sets the SCRAM verifier of a login role, so that no password travels in SQL. Migrator only. Raises RK005.';
 
 comment on function set_settlement(text,text,numeric,text) is 'Has the overage of a site''s invoices charged to its wallet, from this month''s invoice on; p_currency null: not any more. p_price null: as it is. Audited as plan_settlement. Raises RK003, RK015, 23503, 23514.';
@@ -9466,7 +9554,7 @@ comment on function settle_event(provider_events) is 'Applies an event of a paym
 
 comment on function settle_invoice(invoice_snapshot,site_plans) is 'Charges one frozen invoice''s overage, rounded to the nearest minor unit; the site''s wallet may go below zero. Raises RK061.';
 
-comment on function settle_invoices() is 'Charges the overage of up to 100 frozen invoices that are to be charged and were not, and says how many; repeatable. Raises RK061.';
+comment on function settle_invoices() is 'Charges the overage of up to 100 frozen invoices that are to be charged and were not, and says how many; one that cannot be charged holds back no other, and is told when nothing else is left. Repeatable. Raises RK061.';
 
 comment on function settle_payout(text,uuid,text,jsonb) is 'What a provider said of an attempt: PAID, FAILED or UNKNOWN, with {provider_ref, provider_event_id, error_code?}; from a call, a webhook or a recheck, in any order and any number of times. The debit happens once; a success that comes too late is a finding.';
 
@@ -9537,8 +9625,6 @@ comment on function wallet_invariant_breaks() is 'Where withdrawals, deposits an
 comment on function wallet_invariants() is 'The daily check: writes a finding for each break, of provider wallet_ledger, once; one that was resolved and is found again is opened again. Raises RK050.';
 
 comment on function watchtower_checks() is 'What the ledger knows of its own health, in one snapshot; watchtower judges it.';
-
-comment on function win_chargeback(provider_events,deposits) is 'Gives back what a chargeback had taken, once its chargeback is there.';
 
 comment on function withdrawal_may(text,text) is 'The state machine of withdrawals. payout_failed may become paid: a provider may say so late.';
 

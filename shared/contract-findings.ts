@@ -149,7 +149,7 @@ const run = z
 const runs: Operation[] = [
   finance(
     {
-      ...{ id: 'runReconciliation', method: 'post', path: `${reconciliation}/run`, summary: 'Reconcile now' },
+      ...{ id: 'reconcileProvider', method: 'post', path: `${reconciliation}/run`, summary: 'Reconcile now' },
       description: 'The last day of a provider against the ledger, in this very call.',
     },
     {
@@ -169,7 +169,7 @@ const runs: Operation[] = [
   finance(
     {
       ...{
-        id: 'queueRun',
+        id: 'queueProviderRun',
         method: 'post',
         path: '/reconciliation/runs',
         summary: 'Ask for a reconciliation',
@@ -190,7 +190,7 @@ const runs: Operation[] = [
   ),
   finance(
     {
-      ...{ id: 'listRuns', method: 'get', path: '/reconciliation/runs', summary: 'Reconciliations' },
+      ...{ id: 'listProviderRuns', method: 'get', path: '/reconciliation/runs', summary: 'Reconciliations' },
       description: 'Runs over providers, newest first.',
     },
     {
@@ -202,11 +202,19 @@ const runs: Operation[] = [
   ),
   finance(
     {
-      ...{ id: 'readRun', method: 'get', path: '/reconciliation/runs/{id}', summary: 'A reconciliation' },
+      ...{
+        id: 'readProviderRun',
+        method: 'get',
+        path: '/reconciliation/runs/{id}',
+        summary: 'A reconciliation',
+      },
       description: 'A run with what it counted.',
     },
     { answer: ok({ run }), parameters: { path: idPath('run') }, errors: ['RUN_NOT_FOUND'] },
   ),
 ];
 
-export const findingOperations: Operation[] = [...findings, ...runs];
+export const findingOperations: Operation[] = [...findings, ...runs].map((operation) => ({
+  ...operation,
+  tag: 'payments' as const,
+}));

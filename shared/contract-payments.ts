@@ -1,13 +1,16 @@
 // The contract of payments: what providers call, which provider carries a method, and what a shop's products credit.
 import * as z from 'zod';
+import { startedByToken } from './contract-assurance.ts';
 import { finance } from './contract-finance.ts';
-import { currency } from './contract-money.ts';
+import { job, started } from './contract-jobs.ts';
+import { currency, declined } from './contract-money.ts';
 import type { Operation } from './contract-operation.ts';
-import { count, ok, uuid } from './contract-schemas.ts';
+import { count, instant, ok, uuid } from './contract-schemas.ts';
 import type { ErrorCode } from './errors.ts';
 import { ceilingInput } from './finding.ts';
-import { methodInput, productInput } from './payment-method.ts';
+import { customerInput, methodInput, productInput } from './payment-method.ts';
 import { payoutWebhook } from './payout-webhook.ts';
+import { historyInput } from './provider-history.ts';
 
 const webhookErrors: ErrorCode[] = [
   ...(['INVALID_WEBHOOK', 'WEBHOOK_SIGNATURE_INVALID', 'UNSUPPORTED_PROVIDER'] as const),
@@ -105,6 +108,18 @@ const settings: Operation[] = [
   ),
   finance(
     {
+      ...{ id: 'setProviderCustomer', method: 'put', path: '/admin/provider-customers' },
+      summary: 'Who a customer is',
+      description: 'Which player of the tenant a provider’s customer is, for events that name only that.',
+    },
+    {
+      answer: ok({ provider: z.string(), customer_id: z.string(), player_id: uuid }),
+      input: customerInput,
+      refusals: declined(['PLAYER_NOT_FOUND', 'PLAYER_OF_OTHER_TENANT']),
+    },
+  ),
+  finance(
+    {
       ...{ id: 'setCorrectionCeiling', method: 'put', path: '/admin/correction-ceiling' },
       summary: 'How much one person may correct',
       description: 'In whole units of a currency; above it a second person approves. Needs a platform admin.',
@@ -113,4 +128,60 @@ const settings: Operation[] = [
   ),
 ];
 
-export const paymentOperations: Operation[] = [...webhooks, ...settings];
+const matched = job({
+  runs: z.int().meta({ description: 'Reconciliations that came to their end.' }),
+  failed: z.string().meta({ description: 'The providers whose reconciliation did not.' }),
+  caught_up: z.int().meta({ description: 'Events that no webhook had brought.' }),
+});
+export const paymentJobs: Operation[] = [
+  ...started({
+    ...{ id: 'processPayments', path: 'payments-process', summary: 'Apply what providers said' },
+    description:
+      'Applies events that wait, asks again about payouts without an answer, and lets the mock provider call back.',
+    result: job({
+      ...{ sent: z.int(), processed: z.int(), rechecked: z.int() },
+      ...{ waiting: count, held: count, dead: count, oldest_s: count },
+    }),
+  }),
+  ...started({
+    ...{ id: 'matchPayments', path: 'payments-match', summary: 'Reconcile providers' },
+    description: 'The day before against the ledger, what is queued, and what webhooks did not bring.',
+    result: matched,
+    failure: { status: 500, description: 'A reconciliation came to no end.', body: matched },
+  }),
+  ...started({
+    ...{ id: 'catchUpPayments', path: 'payments-match/catch-up', summary: 'Fetch lost events' },
+    description:
+      'Takes queued reconciliations, and what providers list and no webhook has brought, since an instant or the last time.',
+    query: z.object({ since: instant.optional() }),
+    errors: ['invalid_request'],
+    result: matched,
+    failure: { status: 500, description: 'A reconciliation came to no end.', body: matched },
+  }),
+];
+
+const history: Operation[] = [
+  {
+    ...startedByToken({
+      ...{ id: 'importProviderEvents', path: 'provider-events', summary: 'Import a provider’s history' },
+      failed: 'Backfill operation failed',
+      description:
+        'Keeps events of a provider from a file, each as the provider tells it; what is known stays as it is. backfillEvents applies them. Needs a service.',
+      input: historyInput,
+      answers: [
+        { ok: z.literal(true), provider: z.string(), read: z.int(), created: z.int(), known: z.int() },
+      ],
+      errors: [
+        ...(['invalid_json', 'text_invalid', 'payload_too_large'] as const),
+        ...(['INVALID_WEBHOOK', 'MISSING_IDS', 'UNSUPPORTED_PROVIDER'] as const),
+      ],
+    }),
+    tag: 'payments',
+  },
+];
+
+export const paymentOperations: Operation[] = [
+  ...history,
+  ...webhooks,
+  ...settings.map((operation) => ({ ...operation, tag: 'payments' as const })),
+];

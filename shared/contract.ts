@@ -10,7 +10,7 @@ import { flagOperations } from './contract-flags.ts';
 import { jobOperations } from './contract-jobs.ts';
 import { moneyOperations } from './contract-money.ts';
 import { type Operation, toPaths } from './contract-operation.ts';
-import { paymentOperations } from './contract-payments.ts';
+import { paymentJobs, paymentOperations } from './contract-payments.ts';
 import { planOperations } from './contract-plans.ts';
 import { playerOperations } from './contract-players.ts';
 import { siteOperations } from './contract-sites.ts';
@@ -30,6 +30,7 @@ export const operations: Operation[] = [
   ...assuranceOperations,
   ...flagOperations,
   ...jobOperations,
+  ...paymentJobs,
   ...systemOperations,
 ];
 
@@ -39,7 +40,8 @@ const tags: Record<Operation['tag'], string> = {
   administration: 'Sites, plans, keys and members; corrections of invoices.',
   money: 'What a player does with their own wallet.',
   finance: 'What the people of finance do with the wallets and withdrawals of their tenant.',
-  payments: 'What payment providers call.',
+  payments:
+    'What payment providers say, what does not agree with the ledger, and what finance does about it.',
   assurance: 'Whether wallets agree with their entries, and what brings them back; flags.',
   jobs: 'What runs on schedules, started by hand. Each may be started again at any time.',
   system: 'The kernel itself.',

@@ -47,33 +47,46 @@ export async function processDue(database: Database, until_ms: number): Promise<
 }
 
 /** Asks again about payouts without an answer, each under the key of its attempt. */
-export async function recheckPayouts(database: Database, providers: PaymentProviders): Promise<number> {
+export async function recheckPayouts(
+  database: Database,
+  providers: PaymentProviders,
+  until_ms: number,
+): Promise<number> {
   const waiting = (await ask(database, 'waiting_payouts(50)')) as {
     attempt_id: string;
     tenant_id: string;
     order: Parameters<NonNullable<PaymentProvider['order']>>[1] & { provider: string };
   }[];
+  let asked = 0;
   for (const { attempt_id, tenant_id, order } of waiting) {
+    if (Date.now() >= until_ms) break; // a provider that hangs must not take the others' time
+    asked += 1;
     const provider = providers.of(order.provider);
     const said: PaymentResult = (await provider?.order?.('payout_withdrawal', order)) ?? {
       status: 'UNKNOWN',
     };
     await settlePayout(database, tenant_id, attempt_id, said);
   }
-  return waiting.length;
+  return asked;
 }
 
-/** Brings what a provider lists and no webhook has brought; the ids of what is to be applied. */
+async function lastListed(database: Database, provider: string): Promise<string> {
+  const [row] = await database.query<{ since: string }>('select listed_until(:provider) since', { provider });
+  return new Date(Date.parse(row?.since ?? '') - overlap_ms).toISOString();
+}
+
+/**
+ * Brings what a provider lists and no webhook has brought; the ids of what is to be applied.
+ * @param since an instant; without it, a little before the last event that was listed.
+ */
 export async function catchUp(
   database: Database,
   provider: PaymentProvider,
   now_ms: number,
+  since?: string,
 ): Promise<{ listed: number; created: number; due: string[] }> {
   const total = { listed: 0, created: 0, due: [] as string[] };
-  const [row] = await database.query<{ since: string }>('select listed_until(:provider) since', {
-    provider: provider.name,
-  });
-  const from = new Date(Date.parse(row?.since ?? '') - overlap_ms).toISOString();
+  const from = since ?? (await lastListed(database, provider.name));
   const to = new Date(now_ms).toISOString();
   let after: string | null = null;
   for (let page = 0; page < pages_max; page += 1) {

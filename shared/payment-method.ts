@@ -37,6 +37,19 @@ export function setMethod(database: Database, { tenant, actor }: Staff, input: u
   });
 }
 
+export const customerInput = z.strictObject(
+  { provider: name(64), customer_id: name(128), player_id: z.uuid('must be a UUID') },
+  'must be a JSON object',
+);
+
+/** Says which player a provider's customer is, for events that name only the customer. */
+export function setCustomer(database: Database, { tenant, actor }: Staff, input: unknown) {
+  const { provider, customer_id: customer, player_id: player } = parse(customerInput, input);
+  return ask(database, 'set_provider_customer(:tenant, :provider, :customer, :player::uuid, :actor)', {
+    ...{ tenant, provider, customer, player, actor },
+  });
+}
+
 export const listProducts = (database: Database, { tenant }: Staff) =>
   ask(database, 'list_products(:tenant)', { tenant });
 

@@ -96,6 +96,7 @@ export type EventKind =
   | 'withdraw_paid'
   | 'withdraw_failed'
   | 'refund'
+  | 'refund_failed'
   | 'chargeback'
   | 'chargeback_won';
 
@@ -117,6 +118,7 @@ export interface ProviderEvent {
   ref?: string;
   provider_ref?: string;
   attempt_key?: string;
+  error_code?: string;
   occurred_at: string;
   payload: unknown;
   /** The payments of one payout that was paid in a sum. */

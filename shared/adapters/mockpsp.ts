@@ -16,7 +16,8 @@ import type {
 } from '../ports.ts';
 import { hmacMatches, isRecent, parseWebhook, requireIds } from '../webhook.ts';
 
-const page_size = '500';
+/** A page is one value of the Data API, which holds 64 KB. */
+const page_size = '50';
 const kinds: Record<string, EventKind> = {
   deposit_authorized: 'deposit_authorized',
   deposit_captured: 'deposit_captured',
@@ -25,10 +26,11 @@ const kinds: Record<string, EventKind> = {
   withdraw_failed: 'withdraw_failed',
   deposit_refunded: 'refund',
   refund: 'refund',
+  refund_failed: 'refund_failed',
   chargeback: 'chargeback',
   chargeback_won: 'chargeback_won',
 };
-const reversals: EventKind[] = ['refund', 'chargeback', 'chargeback_won'];
+const reversals: EventKind[] = ['refund', 'refund_failed', 'chargeback', 'chargeback_won'];
 const moving: EventKind[] = ['deposit_captured', 'withdraw_paid', ...reversals];
 
 export function mockPsp(database: Database): PaymentProvider {
@@ -80,7 +82,8 @@ function readWebhook({ headers, raw, now_ms }: WebhookRequest, secret: ProviderS
   return { signature, events: [readEvent(parseWebhook(raw))] };
 }
 
-function readEvent(body: Record<string, unknown>): ProviderEvent {
+/** An event as the mock provider tells it. @throws KernelError `INVALID_WEBHOOK`, `MISSING_IDS`. */
+export function readEvent(body: Record<string, unknown>): ProviderEvent {
   const event_id = body.provider_event_id ?? body.event_id;
   const type = body.event_type ?? body.type;
   if (!isText(event_id, 128)) throw new KernelError('INVALID_WEBHOOK', 'The webhook names no event.');

@@ -1,7 +1,13 @@
 // PayNow, a shop: its orders, renewals, refunds and chargebacks become points by the catalogue of products.
 import * as z from 'zod';
 import { KernelError } from '../errors.ts';
-import type { PaymentProvider, ProviderSecret, WebhookReading, WebhookRequest } from '../ports.ts';
+import type {
+  PaymentProvider,
+  ProviderEvent,
+  ProviderSecret,
+  WebhookReading,
+  WebhookRequest,
+} from '../ports.ts';
 import { hmacMatches, isRecent, parseWebhook } from '../webhook.ts';
 
 /** What moves points; the others are known, and change nothing. */
@@ -43,7 +49,11 @@ function readWebhook({ headers, raw, now_ms }: WebhookRequest, secret: ProviderS
     isRecent(Number(timestamp), now_ms) &&
     hmacMatches(secret, `${timestamp}.`, raw, Buffer.from(given, 'base64'));
   if (!well) return { signature: given === undefined ? 'none' : 'invalid', events: [] };
-  const payload = parseWebhook(raw);
+  return { signature: 'valid', events: [readPayNowEvent(parseWebhook(raw), now_ms)] };
+}
+
+/** An order, renewal, refund or chargeback as PayNow tells it. @throws KernelError `INVALID_WEBHOOK`. */
+export function readPayNowEvent(payload: Record<string, unknown>, now_ms: number): ProviderEvent {
   const read = event.safeParse(payload);
   if (!read.success) throw new KernelError('INVALID_WEBHOOK', 'The webhook needs an id and an event type.');
   const { id, event_type, event: named, created_at, customer } = read.data;
@@ -51,14 +61,9 @@ function readWebhook({ headers, raw, now_ms }: WebhookRequest, secret: ProviderS
   if (type === undefined) throw new KernelError('INVALID_WEBHOOK', 'Missing event type.');
   const player_id = customer?.metadata?.uid;
   return {
-    signature: 'valid',
-    events: [
-      {
-        ...{ event_id: id, type, payload, occurred_at: created_at ?? new Date(now_ms).toISOString() },
-        ...(!types.includes(type) && { ignored: true }),
-        ...(player_id && { player_id }),
-        ...(customer?.id && { customer_id: customer.id }),
-      },
-    ],
+    ...{ event_id: id, type, payload, occurred_at: created_at ?? new Date(now_ms).toISOString() },
+    ...(!types.includes(type) && { ignored: true }),
+    ...(player_id && { player_id }),
+    ...(customer?.id && { customer_id: customer.id }),
   };
 }

@@ -14,6 +14,7 @@ const kinds = {
   'payout.canceled': 'withdraw_failed',
   'refund.created': 'refund',
   'refund.updated': 'refund',
+  'refund.failed': 'refund_failed',
   'charge.dispute.funds_withdrawn': 'chargeback',
   'charge.dispute.funds_reinstated': 'chargeback_won',
 } as const satisfies Partial<Record<Stripe.Event['type'], EventKind>>;
@@ -38,7 +39,7 @@ export function readStripeEvent(event: Stripe.Event): ProviderEvent | null {
   const kind = kinds[event.type as keyof typeof kinds] as EventKind | undefined;
   if (kind === undefined) return null;
   const moved = event.data.object as Moved;
-  if (moved.object === 'refund' && moved.status !== 'succeeded') return null;
+  if (kind === 'refund' && (moved as Stripe.Refund).status !== 'succeeded') return null;
   const known = ours.safeParse(moved.metadata);
   const provider_ref = reference(moved);
   // A refund or a dispute that is made by hand carries nothing of ours, and is known by its payment.
@@ -53,8 +54,17 @@ export function readStripeEvent(event: Stripe.Event): ProviderEvent | null {
     ...(provider_ref !== undefined && { provider_ref }),
     ...((moved.object === 'refund' || moved.object === 'dispute') && { ref: moved.id }),
     ...ids,
+    ...failure(moved),
     ...(attempt_key !== undefined && moved.object === 'payout' && { attempt_key }),
   };
+}
+
+function failure(moved: Moved): { error_code?: string } {
+  const code =
+    moved.object === 'payout'
+      ? moved.failure_code
+      : moved.object === 'payment_intent' && moved.last_payment_error?.code;
+  return code ? { error_code: code } : {};
 }
 
 /** What Stripe calls the payment: refunds and disputes made by hand know it when they know nothing else of ours. */

@@ -45,6 +45,7 @@ const ALWAYS = [
     'ANY--api--cron--watchtower',
     'ANY--api--jobs--backfill',
     'ANY--api--jobs--backfill-wallets',
+    'ANY--api--jobs--provider-events',
     'ANY--api--jobs--reconcile',
     'ANY--api--sites--{proxy+}',
     'ANY--api--sync',

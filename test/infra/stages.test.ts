@@ -192,6 +192,7 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
       'ANY /api/cron/recover',
       'ANY /api/jobs/backfill',
       'ANY /api/jobs/backfill-wallets',
+      'ANY /api/jobs/provider-events',
       'ANY /api/jobs/reconcile',
       'ANY /api/cron/watchtower',
       'ANY /api/sites/{proxy+}',

@@ -206,6 +206,7 @@ describe('the catalogue', () => {
       'set_money_policy',
       'set_payment_method',
       'set_product',
+      'set_provider_customer',
       'settle_deposit',
       'settle_payout',
       'shown_balance',

@@ -9,7 +9,6 @@ import {
   all,
   type Class,
   classes,
-  classOf,
   driftOf,
   type Plan,
   type Planted,
@@ -21,16 +20,13 @@ import {
   deposit,
   type Finding,
   findingsOf,
-  hear,
   type Listed,
   openBooks,
   reconcile,
-  reversal,
-  withdrawal,
 } from '../support/provider-books.ts';
 import { type Answer, ask } from '../support/withdrawals.ts';
 
-const runs = Number(process.env.RUNS ?? 12);
+const runs = Number(process.env.RUNS ?? 5);
 
 let database: TestDatabase;
 let root: pg.Client;
@@ -162,7 +158,7 @@ describe('a difference', () => {
         currency: fc.constantFrom('USD', 'EUR'),
         other: fc.boolean(),
       }),
-      { minLength: 1, maxLength: 12 },
+      { minLength: 1, maxLength: 8 },
     );
     await fc.assert(
       fc.asyncProperty(plans, async (drawn) => {

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { TestDatabase } from './database.ts';
-import { type Answer, ask } from './withdrawals.ts';
+import { type Answer, ask, deposit, ledgerOf, newPlayer, tenant } from './withdrawals.ts';
 
 export const provider = 'mockpsp';
 
@@ -134,3 +134,44 @@ export async function depositState({ root }: Doors, { id }: Payment): Promise<[s
   const { rows } = await root.query(text, [id]);
   return [rows[0].state, rows[0].refunded, rows[0].charged_back];
 }
+
+/** A deposit of 100 that waits, of a player who has nothing. */
+export async function waiting(doors: Doors, of = tenant): Promise<{ player: string; payment: Payment }> {
+  const player = await newPlayer(doors.money, of);
+  return { player, payment: await pending(doors, player, '100') };
+}
+
+export async function captured(doors: Doors): Promise<{ player: string; payment: Payment }> {
+  const made = await waiting(doors);
+  await doors.take(told(made.payment, 'deposit_captured'));
+  return made;
+}
+
+/** A withdrawal of 80 by a player who had 100, which nobody has reviewed. */
+export async function requested({ money }: Doors): Promise<{ player: string; payment: Payment }> {
+  const player = await newPlayer(money);
+  await deposit(money, player, '100');
+  const body = { amount_minor: '80', currency: 'USD', method: 'bank' };
+  const made = await ask(money, 'request_withdrawal($1, $2, $3)', player, randomUUID(), body);
+  return { player, payment: made.transaction };
+}
+
+export const available = async ({ root }: Doors, player: string) =>
+  (await ledgerOf(root, player))?.[0] ?? '0';
+
+/** Types of the findings about an event, each with how often it was opened again. */
+export async function findingsAbout({ root }: Doors, event_id: string): Promise<string[]> {
+  const { rows } = await root.query(
+    `select finding_type || ' ' || reopened_count f from reconciliation_findings where provider_event_id = $1 order by 1`,
+    [event_id],
+  );
+  return rows.map(({ f }) => f);
+}
+
+export const dueNow = ({ root }: Doors, event_id: string) =>
+  root.query('update provider_events set next_attempt_at = clock_timestamp() where event_id = $1', [
+    event_id,
+  ]);
+
+/** The schedule's part of the job. */
+export const processDue = ({ jobs }: Doors) => ask(jobs[0] as pg.Client, 'process_due_events(200)');

@@ -91,7 +91,8 @@ export const MATRIX: Record<string, Rights> = {
     settle_deposit settle_payout shown_balance sign_in spend submit_kyc transfer transfer_batch void
     add_feed cancel_withdrawal claim_run correct_finding decide_correction finish_run list_findings
     list_payment_methods list_products list_runs mockpsp_list own_finding read_finding read_run
-    request_run resolve_finding set_correction_ceiling set_payment_method set_product`,
+    request_run resolve_finding set_correction_ceiling set_payment_method set_product
+    set_provider_customer`,
   ),
   kernel_webhook: only('receive_webhook'),
 };

@@ -88,4 +88,4 @@ export const eventBase = () =>
   ({
     ...{ id: newId('evt'), object: 'event', api_version: '2026-10-28.endive', created: now_s() },
     ...{ livemode: false, pending_webhooks: 1, request: null },
-  }) satisfies Omit<Stripe.EventBase, 'data'>;
+  }) satisfies Omit<Stripe.EventBase, 'data' | 'type'>;
