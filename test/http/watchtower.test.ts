@@ -254,13 +254,16 @@ describe('watchtower says', () => {
   test.each([
     ['delivery', 'DeliveryDeadLetters'],
     ['export', 'ExportDeadLetters'],
+    ['payments', 'PaymentsEventsDeadLetters'],
+    ['runs', 'PaymentsRunsDeadLetters'],
     ['failed-invocations', 'FailedInvocations'],
     ['schedules', 'SchedulesDeadLetters'],
   ])('deadLetters alarm when a message lies in that of %s', async (name, part) => {
     const QueueUrl = stack.resource('AWS::SQS::Queue', part).ref;
     await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: 'given up' }));
     try {
-      const queues = { delivery: 0, export: 0, 'failed-invocations': 0, schedules: 0, [name]: 1 };
+      const none = { delivery: 0, export: 0, payments: 0, runs: 0, 'failed-invocations': 0, schedules: 0 };
+      const queues = { ...none, [name]: 1 };
       await expectVerdict('alarm', { deadLetters: { status: 'alarm', count: 1, queues } });
     } finally {
       const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl }));
