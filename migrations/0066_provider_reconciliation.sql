@@ -2,7 +2,7 @@
 -- page; only a complete one is compared, and every difference is one finding, however often it is seen.
 
 create table provider_feed (
-  run_id      uuid not null references reconciliation_runs,
+  run_id      uuid not null,
   nth         bigint not null,
   occurred_at timestamptz not null,
   tx_id       uuid,

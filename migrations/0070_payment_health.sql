@@ -14,8 +14,8 @@ language sql stable set search_path = pg_catalog, public as $$
         then not exists (select from data_migrations l where l.type = m.type and l.metadata ->> 'tenant_id' = m.metadata ->> 'tenant_id' and l.created_at > m.created_at and l.completed_at is not null)
         else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end),
     'payment_events', payment_backlog(),
-    'incomplete_runs', (select count(*)::text from (select distinct on (r.provider) r.status from reconciliation_runs r
-      where r.provider <> 'wallet_ledger' and r.created_at > clock_timestamp() - interval '3 days' and not r.dry_run and r.status in ('completed', 'incomplete', 'failed') order by r.provider, r.created_at desc) last
+    'incomplete_runs', (select count(*)::text from payment_providers p cross join lateral (select r.status from reconciliation_runs r
+      where r.provider = p.provider and r.created_at > clock_timestamp() - interval '3 days' and not r.dry_run and r.status in ('completed', 'incomplete', 'failed') order by r.created_at desc limit 1) last
       where last.status <> 'completed'))
 $$;
 comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up, events of providers that wait or are dead, providers whose last reconciliation came to no end. Called by watchtower_checks only.';

@@ -729,8 +729,7 @@ create table provider_feed (
   ref text,
   provider_ref text,
   tenant_id text,
-  constraint provider_feed_pkey PRIMARY KEY (run_id, nth),
-  constraint provider_feed_run_id_fkey FOREIGN KEY (run_id) REFERENCES reconciliation_runs(id)
+  constraint provider_feed_pkey PRIMARY KEY (run_id, nth)
 );
 
 create table psp_callbacks (
@@ -4512,8 +4511,8 @@ AS $function$
         then not exists (select from data_migrations l where l.type = m.type and l.metadata ->> 'tenant_id' = m.metadata ->> 'tenant_id' and l.created_at > m.created_at and l.completed_at is not null)
         else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end),
     'payment_events', payment_backlog(),
-    'incomplete_runs', (select count(*)::text from (select distinct on (r.provider) r.status from reconciliation_runs r
-      where r.provider <> 'wallet_ledger' and r.created_at > clock_timestamp() - interval '3 days' and not r.dry_run and r.status in ('completed', 'incomplete', 'failed') order by r.provider, r.created_at desc) last
+    'incomplete_runs', (select count(*)::text from payment_providers p cross join lateral (select r.status from reconciliation_runs r
+      where r.provider = p.provider and r.created_at > clock_timestamp() - interval '3 days' and not r.dry_run and r.status in ('completed', 'incomplete', 'failed') order by r.created_at desc limit 1) last
       where last.status <> 'completed'))
 $function$
 ;

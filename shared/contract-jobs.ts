@@ -98,7 +98,7 @@ const checks = z.strictObject({
   payoutsUnknown: counted,
   payoutsStuck: counted,
   backfillDead: counted,
-  paymentsWaiting: check({ waiting: count, held: count, dead: count, oldest_s: count }),
+  paymentsWaiting: check({ count: z.int(), held: count, oldest_s: count }),
   paymentsDead: counted,
   matchIncomplete: counted,
   heartbeats: check({ count: z.int(), missed: z.array(z.string()) }),

@@ -110,7 +110,7 @@ function judgeMoney(money: LedgerChecks['money']): Record<string, Check> {
     payoutsUnknown: counted(money.unknown_payouts, 'alarm'),
     payoutsStuck: counted(money.stuck_payouts, 'degraded'),
     backfillDead: counted(money.dead_backfill_items, 'degraded'),
-    paymentsWaiting: { ...late, ...events },
+    paymentsWaiting: { ...late, count: Number(events.waiting), held: events.held, oldest_s: events.oldest_s },
     paymentsDead: counted(events.dead, 'alarm'),
     matchIncomplete: counted(money.incomplete_runs, 'degraded'),
   };

@@ -19,8 +19,8 @@ beforeAll(async () => {
   postgres = stack.postgres;
 });
 afterAll(async () => {
+  if (postgres !== stack.postgres) await postgres.stop(); // before the stack removes its files
   await stack.close();
-  if (postgres !== stack.postgres) await postgres.stop();
 });
 
 test(`${kills} times SIGKILL of all Postgres processes under load: every acknowledged event is billed and delivered once`, async () => {

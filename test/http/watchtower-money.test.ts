@@ -123,7 +123,7 @@ const troubles: Trouble[] = [
     level: 'alarm',
     plant: heard('received', 11),
     mend: applied,
-    more: { waiting: '1', dead: '0' },
+    more: { count: 1, held: '0' },
   },
   {
     what: 'an event of a provider could not be applied',

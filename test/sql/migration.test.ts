@@ -67,7 +67,7 @@ describe('a database', () => {
     );
     expect(role).toEqual({ rolname: 'kernel_master', rolsuper: false, rolbypassrls: false });
     const files = await migrationFiles();
-    const results = await migrate(database, files);
+    const results = await migrate(database, files, undefined, { whole_files: true });
     expect(results.map(({ file }) => file)).toEqual(files.map(({ name }) => name).sort());
     expect(results.every(({ statements }) => statements > 0)).toBe(true);
     const again = await migrate(database, files);
@@ -325,7 +325,7 @@ describe('a login role', () => {
     database.query('select set_role_verifier(:role::name, :verifier)::text role', { role, verifier });
 
   test('logs in with the password whose verifier the migrator set, and with no other', async () => {
-    await migrate(database, await migrationFiles());
+    await migrate(database, await migrationFiles(), undefined, { whole_files: true });
     for (const role of ['kernel_ingest', 'kernel_deliver', 'kernel_api']) {
       await set(role, scramVerifier(`the password of ${role}`));
       expect(await login(role, `the password of ${role}`)).toEqual({ role });
@@ -334,7 +334,7 @@ describe('a login role', () => {
   });
 
   test('takes no plain password, and no other role takes a verifier', async () => {
-    await migrate(database, await migrationFiles());
+    await migrate(database, await migrationFiles(), undefined, { whole_files: true });
     for (const [role, verifier] of [
       ['kernel_ingest', 'plain'],
       ['kernel_master', scramVerifier('mine')],
