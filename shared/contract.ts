@@ -12,11 +12,13 @@ import { type Operation, toPaths } from './contract-operation.ts';
 import { playerOperations } from './contract-players.ts';
 import { siteOperations } from './contract-sites.ts';
 import { systemOperations } from './contract-system.ts';
+import { trackerOperations } from './contract-tracker.ts';
 
 export const operations: Operation[] = [
   ...eventOperations,
   ...billingOperations,
   ...siteOperations,
+  ...trackerOperations,
   ...administrationOperations,
   ...moneyOperations,
   ...financeOperations,
