@@ -5,7 +5,9 @@ const benches = readdirSync(import.meta.dirname)
   .filter(
     (file) =>
       file.endsWith('.ts') &&
-      !['main.ts', 'measure.ts', 'load.ts', 'large-ledger.ts', 'measured.ts'].includes(file),
+      !['main.ts', 'measure.ts', 'load.ts', 'large-ledger.ts', 'measured.ts', 'webhook-load.ts'].includes(
+        file,
+      ),
   )
   .map((file) => file.replace('.ts', ''));
 const name = process.argv[2];

@@ -1,10 +1,10 @@
-// What does the double entry cost? transfer() against `balance += x` in the same Postgres: uniform, Zipf, one hot credit account; alone and in batches.
+// What does the double entry cost? transfer() against `balance += x`, and against pgledger where LEDGER_SQL names the folder of its files, in the same Postgres.
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { startPostgres } from '../local/postgres/postgres.ts';
+import { createDatabase, startPostgres } from '../local/postgres/postgres.ts';
 import { split } from '../shared/migration.ts';
 import { measure, report, table, type Variant } from './measure.ts';
 
@@ -14,7 +14,7 @@ const batch = 100;
 
 const directory = await mkdtemp(join(tmpdir(), 'kernel-bench-'));
 const postgres = await startPostgres({ directory, masterPassword: 'bench' });
-const clients = await Promise.all(Array.from({ length: clients_count }, connect));
+const clients = await Promise.all(Array.from({ length: clients_count }, () => connect()));
 const [first] = clients as [pg.Client];
 await migrate(first);
 const accounts: string[] = (
@@ -60,6 +60,8 @@ const picks: Record<string, Pick> = {
   'one hot credit account': () => [at(anyOne()), revenue],
 };
 
+const pgledger = process.env.LEDGER_SQL ? await openPgledger(process.env.LEDGER_SQL) : undefined;
+
 const variants: Variant[] = Object.entries(picks).flatMap(([name, pick]) => [
   { name: `balance += x, ${name}`, run: (ms: number) => drive(ms, (client) => plain(client, pick)) },
   {
@@ -72,6 +74,7 @@ const variants: Variant[] = Object.entries(picks).flatMap(([name, pick]) => [
     run: (ms: number) => drive(ms, (client) => many(client, pick)),
     against: `balance += x, ${name}`,
   },
+  ...(pgledger ? [pgledger.variant(name, pick)] : []),
 ]);
 const results = await measure(variants);
 const { rows } = await first.query(
@@ -90,14 +93,17 @@ report(
       Math.round(per_second).toLocaleString('en'),
       ratio === undefined ? '' : ratio.toFixed(2),
     ]),
-  )}\n\nA transfer takes ${rows[0].bytes} bytes with its entries, its key and all indexes. Invariants broken afterwards: ${broken.length}.`,
+  )}\n\nA transfer takes ${rows[0].bytes} bytes with its entries, its key and all indexes. ${pgledger ? 'The ratio of pgledger is to `transfer()`; it keeps no key and no answer of a call.' : 'pgledger was not measured: `LEDGER_SQL` named no folder of its SQL files.'} Invariants broken afterwards: ${broken.length}.`,
 );
+await pgledger?.close();
 await Promise.all(clients.map((client) => client.end()));
 await postgres.stop();
 await rm(directory, { recursive: true, force: true });
 
-async function connect(): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: postgres.superuserUrl });
+async function connect(database = 'kernel'): Promise<pg.Client> {
+  const url = new URL(postgres.superuserUrl);
+  url.pathname = `/${database}`;
+  const client = new pg.Client({ connectionString: url.href });
   await client.connect();
   return client;
 }
@@ -109,11 +115,48 @@ async function migrate(client: pg.Client): Promise<void> {
     for (const statement of split(await readFile(join(folder, name), 'utf8'))) await client.query(statement);
 }
 
+/** Its files, in the order of their names, in a database beside ours with as many accounts. */
+async function openPgledger(folder: string) {
+  await createDatabase(postgres.superuserUrl, 'pgledger');
+  const theirs = await Promise.all(Array.from({ length: clients_count }, () => connect('pgledger')));
+  const [owner] = theirs as [pg.Client];
+  for (const name of (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort())
+    await owner.query(await readFile(join(folder, name), 'utf8'));
+  const ids = new Map<string, string>();
+  for (const ours of [...accounts, revenue]) {
+    const { rows: made } = await owner.query(`select id from pgledger_create_account($1, 'USD')`, [ours]);
+    ids.set(ours, made[0].id);
+  }
+  await owner.query('vacuum analyze');
+  const text = 'select id from pgledger_create_transfer($1, $2, 5)';
+  return {
+    variant: (name: string, pick: Pick): Variant => ({
+      name: `pgledger, ${name}`,
+      run: (ms) =>
+        drive(
+          ms,
+          async (client) => {
+            const values = pick().map((id) => ids.get(id));
+            await client.query({ name: 'pgledger', text, values });
+            return 1;
+          },
+          theirs,
+        ),
+      against: `transfer, ${name}`,
+    }),
+    close: () => Promise.all(theirs.map((client) => client.end())),
+  };
+}
+
 /** Lets the clients work side by side until the time is over; each step returns how many transfers it made. */
-async function drive(ms: number, step: (client: pg.Client) => Promise<number>): Promise<number> {
+async function drive(
+  ms: number,
+  step: (client: pg.Client) => Promise<number>,
+  working: pg.Client[] = clients,
+): Promise<number> {
   const end = performance.now() + ms;
   const done = await Promise.all(
-    clients.map(async (client) => {
+    working.map(async (client) => {
       let transfers = 0;
       while (performance.now() < end) transfers += await step(client);
       return transfers;

@@ -6,7 +6,12 @@ const TIMEOUT_MS = 60_000;
 
 export type Api = {
   get: <T>(path: string) => Promise<T>;
-  send: <T>(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown) => Promise<T>;
+  send: <T>(
+    method: 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ) => Promise<T>;
 };
 
 /** The cause of a request that got no answer, in words. */
@@ -73,9 +78,14 @@ export async function exchange(
 }
 
 export function createApi(target: Target): Api {
-  async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const authorization = `Bearer ${requireToken(target)}`;
-    const { status, body: parsed } = await exchange(target.url, method, path, { authorization }, body);
+  async function call<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<T> {
+    const all = { ...headers, authorization: `Bearer ${requireToken(target)}` };
+    const { status, body: parsed } = await exchange(target.url, method, path, all, body);
     if (status < 200 || status > 299) throw new Failure(refusal(status, parsed));
     if (typeof parsed !== 'object' || parsed === null) {
       throw new Failure(`The stack at ${target.url} answered ${path} with something that is not JSON.`);

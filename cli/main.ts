@@ -5,13 +5,17 @@ import { COMMON, type Command, Failure, readArguments, UsageError, usageLine } f
 import { cutoverCommands } from './cutover.ts';
 import { demoLogCommands } from './demo-log.ts';
 import { exportCommands } from './export.ts';
+import { findingCommands } from './finding.ts';
 import { flagCommands } from './flag.ts';
 import { invoiceCommands } from './invoices.ts';
 import { jobCommands } from './job.ts';
+import { matchCommands } from './match.ts';
 import { moneyJobCommands } from './money-jobs.ts';
 import { note, print, table } from './output.ts';
+import { paymentCommands } from './payments.ts';
 import { planCommands } from './plan.ts';
 import { replayCommands } from './replay.ts';
+import { settlementCommands } from './settlement.ts';
 import { siteCommands } from './site.ts';
 import { siteKeyCommands } from './site-key.ts';
 import { sitePeopleCommands } from './site-people.ts';
@@ -27,6 +31,7 @@ const COMMANDS: Command[] = [
   ...siteKeyCommands,
   ...sitePeopleCommands,
   ...planCommands,
+  ...settlementCommands,
   ...usageCommands,
   ...invoiceCommands,
   ...adjustCommands,
@@ -36,6 +41,9 @@ const COMMANDS: Command[] = [
   ...cutoverCommands,
   ...moneyJobCommands, // before the jobs, of which one is called `backfill` alone
   ...jobCommands,
+  ...paymentCommands,
+  ...matchCommands,
+  ...findingCommands,
   ...watchtowerCommands,
   ...smokeCommands,
   ...tokenCommands,

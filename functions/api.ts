@@ -113,6 +113,10 @@ const administrationRoutes = [
   admin('PUT', '/sites/{ref}/enforcement', (r, c) =>
     administration.setEnforcement(database, c.ref, json(r), c.identity.subject),
   ),
+  admin('GET', '/sites/{ref}/settlement', (_, { ref }) => administration.readSettlement(database, ref)),
+  admin('PUT', '/sites/{ref}/settlement', (r, c) =>
+    administration.setSettlement(database, c.ref, json(r), c.identity.subject),
+  ),
   admin('GET', '/sites/{ref}/usage', ({ query }, { ref }) =>
     administration.siteUsage(database, counter, ref, query.month),
   ),

@@ -1,5 +1,6 @@
 // Every 5 minutes, and at /api/jobs/backfill: applies events of providers that were missed, and tries again what failed.
 import { dataApi } from '../shared/adapters/data-api.ts';
+import { readStored } from '../shared/adapters/stored-events.ts';
 import {
   type Backfill,
   type BackfillOrder,
@@ -15,12 +16,15 @@ import {
   database_variables,
   environment,
 } from '../shared/config.ts';
+import { readJson } from '../shared/input.ts';
+import { importEvents, readHistory } from '../shared/provider-history.ts';
 import { tokenVerifier } from '../shared/token.ts';
 import { backfillWallets, planWallets, readWalletOrder } from '../shared/wallet-snapshots.ts';
 import { type JobResult, logger, metrics } from './runtime.ts';
 import { serviceJob } from './service-job.ts';
 
 const schedule_budget_ms = 4 * 60_000;
+const history_bytes_max = 1024 * 1024;
 
 const env = environment<BackfillEnvironment>(
   ...build_variables,
@@ -40,6 +44,7 @@ const options = {
 export const handler = serviceJob(env, options, async ({ path, body, by, scheduled_at, until_ms }) => {
   if (scheduled_at) return goOn(until_ms);
   if (path.endsWith('/backfill-wallets')) return takeOver(body, by, until_ms);
+  if (path.endsWith('/provider-events')) return takeHistory(body, by);
   const order = readOrder(body);
   if (order.dry_run) return plan(order);
   const { id } = await beginBackfill(database, order, by);
@@ -47,6 +52,14 @@ export const handler = serviceJob(env, options, async ({ path, body, by, schedul
   report(backfill, held, order);
   return { ok: true, type: order.type, status: backfill.status, results: results(backfill) };
 });
+
+/** Events of a provider from a file; `webhook_replay` applies them. */
+async function takeHistory(body: string, by: string): Promise<JobResult> {
+  const { provider, account, events } = readHistory(readJson(body, history_bytes_max));
+  const { created, known } = await importEvents(database, provider, account, readStored(provider, events));
+  logger.info('provider_events', { provider, by, created, known });
+  return { ok: true, provider, read: events.length, created: Number(created), known: Number(known) };
+}
 
 /** Balances of the system before; a call that ends half-way names the migration, with which the next one goes on. */
 async function takeOver(body: string, by: string, until_ms: number): Promise<JobResult> {

@@ -15,7 +15,8 @@ const database = dataApi(env, { request_timeout_ms: statement_timeout_ms });
 const secrets = new SecretsManagerClient({});
 
 export const handler = observed(async () => {
-  const results = await migrate(database, await migrationFiles(), (sentence) => logger.info(sentence));
+  const log = (sentence: string) => logger.info(sentence);
+  const results = await migrate(database, await migrationFiles(), log, { whole_files: true });
   for (const [role, arn] of Object.entries(JSON.parse(env.ROLE_SECRET_ARNS) as Record<string, string>)) {
     const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: arn }));
     const { password } = JSON.parse(SecretString ?? '{}') as { password?: string };

@@ -2,17 +2,28 @@
 import httpRouter from '@middy/http-router';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import { dataApi } from '../shared/adapters/data-api.ts';
-import { mockPsp } from '../shared/adapters/mockpsp.ts';
+import { paymentProviders } from '../shared/adapters/providers.ts';
+import { secretsManager } from '../shared/adapters/secrets.ts';
+import { sqs } from '../shared/adapters/sqs.ts';
 import { build_variables, database_variables, environment, type MoneyEnvironment } from '../shared/config.ts';
 import { csvLine } from '../shared/csv.ts';
 import { deposit } from '../shared/deposit.ts';
 import { type ErrorCode, errorStatus, KernelError } from '../shared/errors.ts';
+import * as finding from '../shared/finding.ts';
 import { pageSize, readJson } from '../shared/input.ts';
 import { type MoneyAnswer, optionalKey, requireKey, type Staff } from '../shared/money-answer.ts';
+import * as payment from '../shared/payment-method.ts';
 import * as player from '../shared/player.ts';
-import { type Identity, requirePlatformAdmin, staffTenant, tokenVerifier } from '../shared/token.ts';
+import * as runs from '../shared/provider-run.ts';
+import {
+  type Identity,
+  isPlatformAdmin,
+  requirePlatformAdmin,
+  staffTenant,
+  tokenVerifier,
+} from '../shared/token.ts';
 import * as withdrawal from '../shared/withdrawal.ts';
-import { type HttpAnswer, type HttpRequest, http, noRoute } from './runtime.ts';
+import { type HttpAnswer, type HttpRequest, http, logger, noRoute } from './runtime.ts';
 
 const body_bytes_max = 256 * 1024;
 const page_usual = 50;
@@ -42,9 +53,12 @@ const env = environment<MoneyEnvironment>(
   ...database_variables,
   'TOKEN_ISSUER',
   'TOKEN_CLIENT_ID',
+  'PROVIDER_SECRET_ARNS',
+  'MATCH_QUEUE_URL',
 );
 const database = dataApi(env);
-const provider = mockPsp(database);
+const providers = paymentProviders(database, secretsManager(), env.PROVIDER_SECRET_ARNS);
+const matching = sqs(env.MATCH_QUEUE_URL);
 const verify = tokenVerifier(env.TOKEN_ISSUER, env.TOKEN_CLIENT_ID);
 
 type Method = 'GET' | 'POST' | 'PUT';
@@ -75,8 +89,15 @@ const platformAdmin = (identity: Identity, request: HttpRequest): Staff => {
   requirePlatformAdmin(identity);
   return staff(identity, request);
 };
+/** A tenant's finance works on its own findings, a platform admin on all of them, or on those of a tenant that is named. */
+const reviewer = (identity: Identity, request: HttpRequest): finding.Reviewer =>
+  isPlatformAdmin(identity) && request.query.tenant_id === undefined
+    ? { tenant: null, actor: identity.subject }
+    : staff(identity, request);
 const own = (method: Method, path: string, door: Door<string>) => route(method, `/player${path}`, self, door);
 const finance = (method: Method, path: string, door: Door<Staff>) => route(method, path, staff, door);
+const review = (method: Method, path: string, door: Door<finding.Reviewer>) =>
+  route(method, path, reviewer, door);
 const key = ({ headers }: HttpRequest) => headers['idempotency-key'];
 const outcome = ({ headers }: HttpRequest) => headers['x-mock-outcome'];
 
@@ -85,10 +106,13 @@ const playerRoutes = [
   own('POST', '/kyc', (_, who) => player.submitKyc(database, who)),
   own('GET', '/wallet/balance', ({ query }, who) => player.readBalance(database, who, query.currency)),
   own('POST', '/wallet/deposit', (r, who) =>
-    deposit(database, provider, who, requireKey(key(r)), json(r), outcome(r)),
+    deposit(database, providers, who, requireKey(key(r)), json(r), outcome(r)),
   ),
   own('POST', '/wallet/withdraw', (r, who) =>
     withdrawal.requestWithdrawal(database, who, requireKey(key(r)), json(r)),
+  ),
+  own('POST', '/wallet/withdrawals/{id}/cancel', (_, who, tx) =>
+    withdrawal.cancelWithdrawal(database, who, tx),
   ),
   own('GET', '/wallet/transactions', ({ query }, who) =>
     withdrawal.listOwn(database, who, number(query.page, 'page', 1, 10_000, 1), size(query)),
@@ -100,11 +124,11 @@ const decide = (verb: withdrawal.FinanceVerb) => (r: HttpRequest, who: Staff, tx
 const pay =
   (verb: withdrawal.FinanceVerb, keyOf: typeof optionalKey = requireKey) =>
   (r: HttpRequest, who: Staff, tx: string) =>
-    withdrawal.pay(database, provider, who, verb, tx, keyOf(key(r)), json(r), outcome(r));
+    withdrawal.pay(database, providers, who, verb, tx, keyOf(key(r)), json(r), outcome(r));
 
 const financeRoutes = [
   finance('GET', '/finance/withdrawals', ({ query }, who) =>
-    withdrawal.list(database, who, query, size(query), number(query.offset, 'offset', 0, offset_max, 0)),
+    withdrawal.list(database, who, query, size(query), offset(query)),
   ),
   finance('GET', '/finance/withdrawals/export', ({ query }, who) => exported(query, who)),
   finance('GET', '/finance/withdrawals/{id}', (_, who, tx) => withdrawal.read(database, who, tx)),
@@ -123,16 +147,54 @@ const financeRoutes = [
     player.adjust(database, who, requireKey(key(r)), json(r)),
   ),
   finance('GET', '/admin/policy', (_, who) => player.readPolicy(database, who)),
+  finance('GET', '/admin/payment-methods', (_, who) => payment.listMethods(database, who)),
+  finance('GET', '/admin/products', (_, who) => payment.listProducts(database, who)),
+  route('PUT', '/admin/payment-methods', platformAdmin, (r, who) =>
+    payment.setMethod(database, who, json(r)),
+  ),
+  finance('PUT', '/admin/provider-customers', (r, who) => payment.setCustomer(database, who, json(r))),
+  route('PUT', '/admin/products', platformAdmin, (r, who) => payment.setProduct(database, who, json(r))),
+  route('PUT', '/admin/correction-ceiling', platformAdmin, (r, who) =>
+    finding.setCeiling(database, who.tenant, who.actor, json(r)),
+  ),
   route('PUT', '/admin/policy', platformAdmin, (r, who) => player.setPolicy(database, who, json(r))),
   route('POST', '/admin/legacy-balances', platformAdmin, (r, who) =>
     player.importLegacy(database, who, json(r)),
   ),
 ];
 
+const reconciliationRoutes = [
+  review('GET', '/payments/reconciliation/findings', ({ query }, who) =>
+    finding.listFindings(database, who, query, size(query), offset(query)),
+  ),
+  review('GET', '/payments/reconciliation/findings/{id}', (_, who, id) =>
+    finding.readFinding(database, who, id),
+  ),
+  review('POST', '/payments/reconciliation/findings/{id}/resolve', (r, who, id) =>
+    finding.resolveFinding(database, who, id, json(r)),
+  ),
+  review('PUT', '/payments/reconciliation/findings/{id}/owner', (r, who, id) =>
+    finding.ownFinding(database, who, id, json(r)),
+  ),
+  review('POST', '/payments/reconciliation/findings/{id}/correction', (r, who, id) =>
+    finding.correctFinding(database, who, id, requireKey(key(r)), json(r)),
+  ),
+  review('POST', '/payments/reconciliation/corrections/{id}/decision', (r, who, id) =>
+    finding.decideCorrection(database, who, id, json(r)),
+  ),
+  review('POST', '/payments/reconciliation/run', runNow),
+  review('POST', '/reconciliation/runs', queueRun),
+  review('GET', '/reconciliation/runs', ({ query }, who) =>
+    runs.listRuns(database, who, query.provider, size(query), offset(query)),
+  ),
+  review('GET', '/reconciliation/runs/{id}', (_, who, id) => runs.readRunOf(database, who, id)),
+];
+
 /** Exported for the test that holds them against docs/openapi.json. */
 export const routes = [
   ...playerRoutes,
   ...financeRoutes,
+  ...reconciliationRoutes,
   { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, noRoute) },
 ];
 const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>(routes);
@@ -175,6 +237,50 @@ async function exported(query: HttpRequest['query'], who: Staff): Promise<HttpAn
 
 function size({ limit }: HttpRequest['query']): number {
   return pageSize(limit, page_usual, page_max);
+}
+
+function offset(query: HttpRequest['query']): number {
+  return number(query.offset, 'offset', 0, offset_max, 0);
+}
+
+/** The last day of a provider, in this very call. */
+async function runNow(
+  { query, request_id }: HttpRequest,
+  { tenant, actor }: finding.Reviewer,
+): Promise<MoneyAnswer | HttpAnswer> {
+  const asked = await runs.requestRun(
+    database,
+    tenant,
+    runs.lastDay(query.provider ?? '', Date.now()),
+    actor,
+  );
+  if (asked.code === 'UNSUPPORTED_PROVIDER') return unsupported(request_id);
+  const run = await runs.workOnRun(database, providers.of, asked.run?.id ?? '');
+  return { outcome: 'done', status: run?.status === 'completed' ? 'ok' : (run?.status ?? 'queued'), run };
+}
+
+/** Beside the 404 of a webhook: here the provider is a parameter, not a place. */
+const unsupported = (request_id: string): HttpAnswer => ({
+  status: 400,
+  headers: no_store,
+  body: {
+    ok: false,
+    error: 'There is no such provider that can be reconciled.',
+    code: 'UNSUPPORTED_PROVIDER',
+    request_id,
+  },
+});
+
+/** Queued; a message that is lost costs time only, for the nightly job takes what waits. */
+async function queueRun(request: HttpRequest, { tenant, actor }: finding.Reviewer) {
+  const { request_id } = request;
+  const asked = await runs.requestRun(database, tenant, runs.readRun(json(request)), actor);
+  if (asked.code === 'UNSUPPORTED_PROVIDER') return unsupported(request_id);
+  if (asked.run?.status === 'queued')
+    await matching.send(JSON.stringify({ run: asked.run.id })).catch((cause: unknown) => {
+      logger.warn('MATCH_PUBLISH_FAILED', { run: asked.run?.id, cause: cause as Error });
+    });
+  return asked;
 }
 
 function number(value: string | undefined, name: string, min: number, max: number, usual: number): number {

@@ -26,6 +26,8 @@ export interface HttpRequest {
   /** Names in lower case. */
   headers: Record<string, string | undefined>;
   body: string;
+  /** The body byte for byte, as signatures are made over it. */
+  raw: () => Buffer;
   /** The caller's x-request-id where it is well formed, else a new one; it follows the request to the delivered row. */
   request_id: string;
   client_ip: string;
@@ -190,15 +192,15 @@ function toRequest(event: APIGatewayProxyEventV2): HttpRequest {
   const { headers, requestContext } = event;
   const asked = headers['x-request-id'];
   const userAgent = headers['user-agent'];
+  const raw = () => Buffer.from(event.body ?? '', event.isBase64Encoded ? 'base64' : 'utf8');
   return {
     method: requestContext.http.method,
     path: event.rawPath,
     pathParameters: event.pathParameters ?? {},
     query: event.queryStringParameters ?? {},
     headers,
-    body: event.isBase64Encoded
-      ? Buffer.from(event.body ?? '', 'base64').toString('utf8')
-      : (event.body ?? ''),
+    body: event.isBase64Encoded ? raw().toString('utf8') : (event.body ?? ''),
+    raw,
     request_id: asked !== undefined && /^[\w.:-]{1,128}$/.test(asked) ? asked : randomUUID(),
     client_ip: requestContext.http.sourceIp,
     user_agent:

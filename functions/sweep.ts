@@ -1,11 +1,12 @@
-// Every minute: releases holds and takes back promotional lots whose time is over, and folds the entries of busy accounts.
+// Every minute: releases holds and takes back promotional lots whose time is over, folds the entries of busy accounts, and charges
+// frozen invoices whose plan says so.
 import { dataApi } from '../shared/adapters/data-api.ts';
 import { build_variables, database_variables, environment, type SweepEnvironment } from '../shared/config.ts';
 import { KernelError } from '../shared/errors.ts';
 import { job, logger } from './runtime.ts';
 
 const time_budget_ms = 20_000;
-const steps = ['expire_holds', 'expire_promo', 'fold_accounts'] as const;
+const steps = ['expire_holds', 'expire_promo', 'fold_accounts', 'settle_invoices'] as const;
 
 const env = environment<SweepEnvironment>(...build_variables, ...database_variables, 'CRON_SECRET_ARN');
 const database = dataApi(env);

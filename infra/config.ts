@@ -20,6 +20,9 @@ export const FUNCTIONS = [
   'export',
   'api',
   'money',
+  'webhook',
+  'process',
+  'match',
   'migrate',
 ] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
@@ -106,6 +109,10 @@ const FUNCTION_SIZES = {
   api: { memoryMb: 512, timeoutSeconds: 29 },
   // A payout is three calls of the ledger and one of the provider.
   money: { memoryMb: 512, timeoutSeconds: 29 },
+  webhook: { memoryMb: 512, timeoutSeconds: 15 },
+  process: { memoryMb: 256, timeoutSeconds: 60 },
+  // A run that stops half-way begins anew, so a long list gets the time that it takes.
+  match: { memoryMb: 512, timeoutSeconds: 10 * 60 },
   // The trigger that waits for it is itself cut off after 15 minutes and must report before that.
   migrate: { memoryMb: 512, timeoutSeconds: 14 * 60 },
 } satisfies Record<FunctionName, FunctionSize>;

@@ -8,6 +8,7 @@ import { evidenceBucket, exportsBucket } from './buckets.ts';
 import type { KernelConfig } from './config.ts';
 import { Identity } from './identity.ts';
 import { Ledger } from './ledger.ts';
+import { Payments } from './payments.ts';
 import { WorkQueue } from './queues.ts';
 
 export class DataStack extends Stack {
@@ -20,6 +21,7 @@ export class DataStack extends Stack {
   readonly exports: Bucket;
   readonly evidence: Bucket;
   readonly identity: Identity;
+  readonly payments: Payments;
 
   constructor(scope: Construct, id: string, props: StackProps & { readonly config: KernelConfig }) {
     super(scope, id, props);
@@ -33,6 +35,7 @@ export class DataStack extends Stack {
     this.exports = exportsBucket(this);
     this.evidence = evidenceBucket(this, config);
     this.identity = new Identity(this, 'Identity', config);
+    this.payments = new Payments(this, 'Payments', config);
 
     new CfnOutput(this, 'ClusterArn', { value: this.ledger.cluster.clusterArn });
     new CfnOutput(this, 'TableName', { value: this.usage.tableName });

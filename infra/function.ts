@@ -1,10 +1,9 @@
 // The one way in which this stack makes a Lambda function, so that none misses its log group, limits, environment or narrow role.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, Names, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { Effect, Policy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { IDatabaseCluster } from 'aws-cdk-lib/aws-rds';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
@@ -76,15 +75,29 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
         // The scheduler retries already; a second layer of retries would run a stale job hours later.
         retryAttempts: 0,
         maxEventAge: Duration.minutes(15),
-        onFailure: new SqsDestination(props.deadLetters),
+        onFailure: sendOnly(props.deadLetters),
       }),
     });
+    if (props.deadLetters) this.allow(['sqs:SendMessage'], props.deadLetters.queueArn);
     this.trace();
     this.bindDatabase(props.database);
   }
 
   allow(actions: string[], ...resources: string[]): void {
     this.role.addToPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions, resources }));
+  }
+
+  /** Feeds the function from the queue. Not by CDK's own event source, which grants two actions that Lambda never uses. */
+  consume(
+    queue: IQueue,
+    options: Pick<lambda.EventSourceMappingOptions, 'batchSize' | 'maxConcurrency'>,
+  ): void {
+    this.allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], queue.queueArn);
+    this.lambda.addEventSourceMapping(`SqsEventSource:${Names.nodeUniqueId(queue.node)}`, {
+      ...options,
+      eventSourceArn: queue.queueArn,
+      reportBatchItemFailures: true,
+    });
   }
 
   /**
@@ -108,9 +121,7 @@ export class KernelFunction<E extends BaseEnvironment & DatabaseEnvironment> ext
 
   private bindDatabase({ cluster, secret, transactions = false }: DatabaseBinding): void {
     const calls = ['ExecuteStatement'];
-    if (transactions) {
-      calls.push('BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction', 'RollbackTransaction');
-    }
+    if (transactions) calls.push('BeginTransaction', 'CommitTransaction', 'RollbackTransaction');
     this.allow(
       calls.map((call) => `rds-data:${call}`),
       cluster.clusterArn,
@@ -150,6 +161,11 @@ export function requireBundles(entries: readonly FunctionName[]): void {
       throw new Error(`The bundle dist/${entry}/index.mjs is missing: run "npm run build" first.`);
     }
   }
+}
+
+/** CDK's own destination would also let the function ask for attributes and address of the queue, which Lambda never does. */
+function sendOnly({ queueArn }: IQueue): lambda.IDestination {
+  return { bind: () => ({ destination: queueArn }) };
 }
 
 function bundle(entry: FunctionName): string {

@@ -8,6 +8,8 @@ import type {
   BackfillEnvironment,
   CleanupEnvironment,
   FreezeEnvironment,
+  MatchEnvironment,
+  ProcessEnvironment,
   ReconcileEnvironment,
   RecoverEnvironment,
   SweepEnvironment,
@@ -18,6 +20,7 @@ import type { DataStack } from './data-stack.ts';
 import { type AnyFunction, KernelFunction, type OwnEnvironment } from './function.ts';
 import type { HttpApi } from './http-api.ts';
 import type { LoginRole } from './ledger.ts';
+import { feedPaymentJobs } from './payments.ts';
 import { DeadLetterQueue } from './queues.ts';
 import { Schedules } from './schedules.ts';
 
@@ -52,9 +55,14 @@ export function createJobs(
     entry: 'backfill',
     description: 'Applies events of payment providers that were missed',
   });
+  const processor = createProcess(parts, http.url);
+  const match = createMatch(parts);
+  feedPaymentJobs(data, processor, match);
   const watchtower = createWatchtower(parts, http.url, {
     delivery: data.delivery.deadLetters,
     export: data.exportQueue.deadLetters,
+    payments: data.payments.events.deadLetters,
+    runs: data.payments.runs.deadLetters,
     'failed-invocations': failed,
     schedules: schedules.deadLetters,
   });
@@ -66,6 +74,9 @@ export function createJobs(
   schedules.run('Sweep', sweep, ScheduleExpression.rate(Duration.minutes(1)));
   schedules.run('Assure', assure, ScheduleExpression.expression('cron(0 2 * * ? *)'));
   schedules.run('Backfill', backfill, ScheduleExpression.rate(Duration.minutes(5)));
+  schedules.run('Process', processor, ScheduleExpression.rate(Duration.minutes(1)));
+  schedules.run('Match', match, ScheduleExpression.expression('cron(0 4 * * ? *)'));
+  schedules.run('CatchUp', match, ScheduleExpression.rate(Duration.minutes(15)), { catch_up: true });
   schedules.run('Watchtower', watchtower, ScheduleExpression.rate(Duration.minutes(15)));
 
   http.route('Recover', recover, byCronSecret('recover'));
@@ -78,9 +89,15 @@ export function createJobs(
   http.route('Cleanup', cleanup, byCronSecret('idempotency-cleanup'));
   http.route('Watchtower', watchtower, byCronSecret('watchtower'));
   http.route('Sweep', sweep, byCronSecret('money-sweep'));
+  http.route('Process', processor, byCronSecret('payments-process'));
+  http.route('Match', match, byCronSecret('payments-match'), byCronSecret('payments-match/catch-up'));
   http.route('Assure', assure, byServiceToken('reconcile'));
-  http.route('Backfill', backfill, byServiceToken('backfill'), byServiceToken('backfill-wallets'));
-  return [recover, reconcile, freeze, cleanup, sweep, assure, backfill, watchtower];
+  http.route(
+    'Backfill',
+    backfill,
+    ...['backfill', 'backfill-wallets', 'provider-events'].map(byServiceToken),
+  );
+  return [recover, reconcile, freeze, cleanup, sweep, assure, backfill, processor, match, watchtower];
 }
 
 function byCronSecret(path: string) {
@@ -144,6 +161,39 @@ function createSweep(parts: JobParts) {
     role: 'kernel_jobs',
     environment: { CRON_SECRET_ARN: parts.data.cronSecret.secretArn },
   });
+}
+
+function createProcess(parts: JobParts, apiUrl: string) {
+  const { payments, cronSecret } = parts.data;
+  const processor = createJob<ProcessEnvironment>(parts, 'Process', {
+    entry: 'process',
+    description: 'Applies what payment providers said, and asks again about payouts without an answer',
+    role: 'kernel_jobs',
+    environment: {
+      CRON_SECRET_ARN: cronSecret.secretArn,
+      PROVIDER_SECRET_ARNS: payments.secretArns(Stack.of(parts.scope)),
+      API_URL: apiUrl,
+    },
+  });
+  payments.letRead(processor, 'mockpsp', 'stripe');
+  return processor;
+}
+
+function createMatch(parts: JobParts) {
+  const { payments, cronSecret } = parts.data;
+  const match = createJob<MatchEnvironment>(parts, 'Match', {
+    entry: 'match',
+    description: 'Reconciles payment providers with the ledger, and fetches what webhooks did not bring',
+    role: 'kernel_jobs',
+    environment: {
+      CRON_SECRET_ARN: cronSecret.secretArn,
+      PROVIDER_SECRET_ARNS: payments.secretArns(Stack.of(parts.scope)),
+      PAYMENT_QUEUE_URL: payments.events.queue.queueUrl,
+    },
+  });
+  payments.letRead(match, 'stripe');
+  match.allow(['sqs:SendMessage'], payments.events.queue.queueArn);
+  return match;
 }
 
 function createRecover(parts: JobParts) {

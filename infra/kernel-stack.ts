@@ -1,6 +1,5 @@
 // What every deployment replaces: the functions, and what calls them.
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
-import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import type { Construct } from 'constructs';
 import type {
   ApiEnvironment,
@@ -15,6 +14,7 @@ import { KernelFunction } from './function.ts';
 import { HttpApi, type Route } from './http-api.ts';
 import { createJobs } from './jobs.ts';
 import { Migrations } from './migrations.ts';
+import { createWebhook } from './payments.ts';
 
 /** Exports that are built at once: each holds one database connection, for up to a quarter of an hour. */
 const EXPORT_CONCURRENCY = 2; // the least that Lambda takes
@@ -38,12 +38,20 @@ const MONEY_ROUTES: readonly Route[] = [
     key: 'ANY /api/v1/player/{proxy+}',
     authenticatedBy: 'The function verifies the JWT itself; a player acts with the rows of its subject only.',
   },
-  ...(['finance', 'finance-actions', 'admin'] as const).map((part) => ({
+  ...(['finance', 'finance-actions', 'admin', 'payments', 'reconciliation'] as const).map((part) => ({
     key: `ANY /api/v1/${part}/{proxy+}` as const,
     authenticatedBy:
       'The function verifies the JWT itself and works with the tenant of its finance group only.',
   })),
 ];
+
+const WEBHOOK_ROUTES: readonly Route[] = [
+  'POST /api/v1/payments/webhook/{provider}' as const,
+  'POST /api/v1/finance/withdrawals/payout/webhook' as const,
+].map((key) => ({
+  key,
+  authenticatedBy: "The function verifies the provider's signature over the raw body, in constant time.",
+}));
 
 export interface KernelStackProps extends StackProps {
   readonly config: KernelConfig;
@@ -60,6 +68,7 @@ export class KernelStack extends Stack {
     const exporter = createExport(this, config, data);
     const api = createApi(this, config, data);
     const money = createMoney(this, config, data);
+    const webhook = createWebhook(this, config, data);
     const jobs = createJobs(this, config, data, http);
 
     new Migrations(this, 'Migrations', config, data.ledger).before(
@@ -68,6 +77,7 @@ export class KernelStack extends Stack {
       exporter,
       api,
       money,
+      webhook,
       ...jobs,
     );
     http.route('Ingest', ingest, {
@@ -77,6 +87,7 @@ export class KernelStack extends Stack {
     });
     http.route('Api', api, ...API_ROUTES);
     http.route('Money', money, ...MONEY_ROUTES);
+    http.route('Webhook', webhook, ...WEBHOOK_ROUTES);
     new CfnOutput(this, 'ApiUrl', { value: http.url });
   }
 }
@@ -106,13 +117,7 @@ function createDeliver(scope: Construct, config: KernelConfig, data: DataStack) 
     database: data.ledger.as('kernel_deliver'),
     environment: {},
   });
-  deliver.lambda.addEventSource(
-    new SqsEventSource(data.delivery.queue, {
-      batchSize: 10,
-      maxConcurrency: config.deliverConcurrency,
-      reportBatchItemFailures: true,
-    }),
-  );
+  deliver.consume(data.delivery.queue, { batchSize: 10, maxConcurrency: config.deliverConcurrency });
   return deliver;
 }
 
@@ -124,13 +129,7 @@ function createExport(scope: Construct, config: KernelConfig, data: DataStack) {
     database: data.ledger.as('kernel_jobs'),
     environment: { EXPORT_BUCKET: data.exports.bucketName, EVIDENCE_BUCKET: data.evidence.bucketName },
   });
-  exporter.lambda.addEventSource(
-    new SqsEventSource(data.exportQueue.queue, {
-      batchSize: 1,
-      maxConcurrency: EXPORT_CONCURRENCY,
-      reportBatchItemFailures: true,
-    }),
-  );
+  exporter.consume(data.exportQueue.queue, { batchSize: 1, maxConcurrency: EXPORT_CONCURRENCY });
   exporter.allowObjects('Files', data.exports, 's3:PutObject', 's3:AbortMultipartUpload');
   exporter.allowObjects('Archives', data.evidence, 's3:GetObject');
   return exporter;
@@ -161,8 +160,8 @@ function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
   return api;
 }
 
-function createMoney(scope: Construct, config: KernelConfig, data: DataStack) {
-  return new KernelFunction<MoneyEnvironment>(scope, 'Money', {
+function createMoney(scope: Stack, config: KernelConfig, data: DataStack) {
+  const money = new KernelFunction<MoneyEnvironment>(scope, 'Money', {
     config,
     entry: 'money',
     description: 'Wallets, deposits, withdrawals and payouts, for players and finance',
@@ -170,6 +169,11 @@ function createMoney(scope: Construct, config: KernelConfig, data: DataStack) {
     environment: {
       TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
       TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
+      PROVIDER_SECRET_ARNS: data.payments.secretArns(scope),
+      MATCH_QUEUE_URL: data.payments.runs.queue.queueUrl,
     },
   });
+  data.payments.letRead(money, 'stripe');
+  money.allow(['sqs:SendMessage'], data.payments.runs.queue.queueArn);
+  return money;
 }

@@ -16,6 +16,7 @@ export const LOGIN_ROLES = [
   'kernel_jobs',
   'kernel_api',
   'kernel_money',
+  'kernel_webhook',
 ] as const;
 export type LoginRole = (typeof LOGIN_ROLES)[number];
 

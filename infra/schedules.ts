@@ -22,7 +22,13 @@ export class Schedules extends Construct {
     this.deadLetters = new DeadLetterQueue(this, 'DeadLetters').acknowledge();
   }
 
-  run(id: string, job: AnyFunction, expression: scheduler.ScheduleExpression): scheduler.Schedule {
+  /** @param told what the job is told beside the time. */
+  run(
+    id: string,
+    job: AnyFunction,
+    expression: scheduler.ScheduleExpression,
+    told: Record<string, boolean> = {},
+  ): scheduler.Schedule {
     return new scheduler.Schedule(this, id, {
       scheduleGroup: this.group,
       schedule: expression,
@@ -37,6 +43,7 @@ export class Schedules extends Construct {
         // The intended time, not the time of arrival: a late or repeated run works on the period that it was meant for.
         input: scheduler.ScheduleTargetInput.fromObject({
           scheduled_time: '<aws.scheduler.scheduled-time>',
+          ...told,
         }),
       }),
     });

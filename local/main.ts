@@ -50,6 +50,7 @@ async function main(): Promise<void> {
     fresh,
     durable: true,
     progress,
+    onDenied: ({ identity, message }) => void process.stderr.write(`${identity}: ${message}\n`),
     onLog: ({ function: name, line }) => {
       log.write(`${line}\n`);
       if (/"level":"(ERROR|CRITICAL)"/.test(line)) process.stderr.write(`${name}: ${line}\n`);

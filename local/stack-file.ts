@@ -36,6 +36,8 @@ async function describe(stack: LocalStack) {
   };
   const cronSecretId =
     stack.resource('AWS::SecretsManager::Secret', 'CronSecret').ref.split(':').at(-1) ?? '';
+  const mockpspSecretId =
+    stack.resource('AWS::SecretsManager::Secret', 'Paymentsmockpsp').ref.split(':').at(-1) ?? '';
   const table = stack.resource('AWS::DynamoDB::GlobalTable', 'Usage').ref;
   const queue = stack.resource('AWS::SQS::Queue', 'DeliveryQueue').ref;
   const buckets = {
@@ -58,6 +60,7 @@ async function describe(stack: LocalStack) {
     secrets: {
       admin_token: users.find(({ role }) => role === 'platform-admin')?.token ?? '',
       cron_secret: stack.state.secret(cronSecretId),
+      mockpsp_secret: stack.state.secret(mockpspSecretId),
     },
     users,
   };

@@ -3,6 +3,7 @@
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import type { Denial } from './door/authorization.ts';
 import { type DoorThread, startDoorThread } from './door/thread.ts';
 import type { FaultModule } from './door/worker.ts';
 import { staticFiles } from './http/files.ts';
@@ -18,6 +19,8 @@ import { type Assembly, classify, createResolver, creationOrder, loadAssembly } 
 import { accessKey, clusterName, type Engines, provisioners } from './template/provision.ts';
 import type { ResourceValue } from './template/resolver.ts';
 import { ACCEPTED, EMULATED } from './template/resource-types.ts';
+import { type Roles, readRoles } from './template/roles.ts';
+import { checkServiceGrants, type ServiceNeed, serviceNeeds } from './template/service-grants.ts';
 import { apiOf, type EventSources, startEventSources, startSchedules, triggerOf } from './template/wiring.ts';
 
 const region = 'eu-west-1';
@@ -42,6 +45,8 @@ export interface LocalOptions {
   doorFault?: FaultModule;
   functionFault?: FunctionsOptions['fault'];
   onLog?: FunctionsOptions['onLog'];
+  /** Told of each call of a function that its role does not allow. */
+  onDenied?: (denial: Denial) => void;
   progress?: (sentence: string) => void;
 }
 
@@ -53,6 +58,9 @@ export interface LocalStack {
   functions: Functions;
   schedules: Schedules;
   eventSources: EventSources;
+  roles: Roles;
+  /** What AWS itself must be allowed to do with those roles. */
+  serviceNeeds: ServiceNeed[];
   /** Resource types of the template that are accepted but not emulated, with the reason. */
   notEmulated: Map<string, string>;
   /** SDK settings with which tools and tests call the door. */
@@ -89,7 +97,7 @@ async function start(
   const assembly = loadAssembly(options.assembly, { region });
   const { errors, accepted } = classify(assembly, { emulated: EMULATED, accepted: ACCEPTED });
   if (errors[0]) throw new Error(errors[0]);
-  const order = creationOrder(assembly, EMULATED);
+  const order = creationOrder(assembly, { has: (type) => EMULATED.has(type) || type in provisioners });
   const port = options.port || (await freePort());
   await checkPort(port);
   if (options.fresh) removeState(options.directory);
@@ -119,7 +127,7 @@ async function start(
       throw new Error(`There is no engine for ${resource.type} of ${resource.stack}/${resource.logicalId}.`);
     values.set(`${resource.stack}/${resource.logicalId}`, await provision(resource, engines));
   }
-  for (const { name } of engines.functions) await door.addIdentity(accessKey(name), name);
+  const rights = await grant(engines, door);
   state.save();
   const functions = createFunctions(engines.functions, {
     region,
@@ -156,10 +164,20 @@ async function start(
     eventSources,
     state,
     client: engines.client,
+    ...rights,
     notEmulated: new Map(accepted.map(({ type }) => [type, ACCEPTED.get(type) ?? ''])),
     functionName: (entry: string) => named(engines, entry),
     resource: (type: string, part: string) => find(order, values, type, part),
   };
+}
+
+/** Gives each function the key by which the door knows it and the role of the template. */
+async function grant({ assembly, resolver, functions }: Omit<Engines, 'apiUrl'>, door: DoorThread) {
+  const roles = readRoles(assembly, resolver);
+  for (const { name } of functions) await door.addIdentity(accessKey(name), name, roles.ofFunction(name));
+  const needs = serviceNeeds(assembly, resolver, roles);
+  checkServiceGrants(needs);
+  return { roles, serviceNeeds: needs };
 }
 
 /** Only once it is known that the new start can go on. */
@@ -186,6 +204,7 @@ function openDoor(options: LocalOptions, postgres: Postgres, assembly: Assembly)
       objectDirectory: join(options.directory, 's3'),
     }),
     ...(options.doorFault && { fault: options.doorFault }),
+    ...(options.onDenied && { onDenied: options.onDenied }),
   });
 }
 

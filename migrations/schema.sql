@@ -104,6 +104,13 @@ create table billing_reconciliation_jobs (
   constraint billing_reconciliation_jobs_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
+create table correction_ceilings (
+  tenant_id text not null,
+  units bigint not null,
+  constraint correction_ceilings_pkey PRIMARY KEY (tenant_id),
+  constraint correction_ceilings_units_check CHECK ((units >= 0))
+);
+
 create table currencies (
   code text not null,
   exponent smallint not null,
@@ -149,6 +156,24 @@ create table data_migrations (
   constraint data_migrations_type_check CHECK ((type = ANY (ARRAY['webhook_replay'::text, 'reversal_backfill'::text, 'wallet_snapshots'::text])))
 );
 
+create table deposit_reversals (
+  id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  deposit_id uuid not null,
+  event uuid not null,
+  amount bigint not null,
+  kind text not null,
+  provider text not null,
+  ref text not null,
+  transfer_id uuid,
+  constraint deposit_reversals_amount_check CHECK ((amount > 0)),
+  constraint deposit_reversals_deposit_id_fkey FOREIGN KEY (deposit_id) REFERENCES deposits(id),
+  constraint deposit_reversals_event_fkey FOREIGN KEY (event) REFERENCES provider_events(id),
+  constraint deposit_reversals_kind_check CHECK ((kind = ANY (ARRAY['refund'::text, 'refund_failed'::text, 'chargeback'::text, 'chargeback_won'::text]))),
+  constraint deposit_reversals_pkey PRIMARY KEY (id),
+  constraint deposit_reversals_provider_kind_ref_key UNIQUE (provider, kind, ref)
+);
+
 create table deposits (
   id uuid not null,
   tenant_id text not null,
@@ -173,6 +198,9 @@ END) stored,
   balance_after numeric,
   created_at timestamp with time zone not null default clock_timestamp(),
   updated_at timestamp with time zone not null default clock_timestamp(),
+  refunded bigint not null default 0,
+  charged_back bigint not null default 0,
+  authorized_at timestamp with time zone,
   constraint deposits_amount_check CHECK ((amount > 0)),
   constraint deposits_pkey PRIMARY KEY (id),
   constraint deposits_player_id_fkey FOREIGN KEY (player_id) REFERENCES players(id),
@@ -247,6 +275,28 @@ create table feature_flags (
   constraint feature_flags_flag_check CHECK ((flag ~ '^[a-z][a-z0-9_]{2,63}$'::text)),
   constraint feature_flags_pkey PRIMARY KEY (flag),
   constraint feature_flags_rollout_percent_check CHECK (((rollout_percent >= 0) AND (rollout_percent <= 100)))
+);
+
+create table finding_corrections (
+  id uuid not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
+  decided_at timestamp with time zone,
+  finding_id uuid not null,
+  player_id uuid not null,
+  delta bigint not null,
+  tenant_id text not null,
+  currency text not null,
+  state text not null,
+  reason text not null,
+  proposed_by text not null,
+  decided_by text,
+  decision text,
+  transfer_id uuid,
+  constraint finding_corrections_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint finding_corrections_delta_check CHECK ((delta <> 0)),
+  constraint finding_corrections_finding_id_fkey FOREIGN KEY (finding_id) REFERENCES reconciliation_findings(id),
+  constraint finding_corrections_pkey PRIMARY KEY (id),
+  constraint finding_corrections_state_check CHECK ((state = ANY (ARRAY['proposed'::text, 'posted'::text, 'rejected'::text])))
 );
 
 create table folds (
@@ -389,6 +439,21 @@ create table invoice_seals (
   constraint invoice_seals_year_month_check CHECK ((year_month ~ '^\d{4}-(0[1-9]|1[0-2])$'::text))
 );
 
+create table invoice_settlements (
+  site_id uuid not null,
+  settled_at timestamp with time zone not null default clock_timestamp(),
+  transfer_id uuid,
+  overage_count bigint not null,
+  amount bigint not null,
+  price_per_1k numeric(20,6) not null,
+  year_month text not null,
+  currency text not null,
+  snapshot_hash text not null,
+  constraint invoice_settlements_amount_check CHECK ((amount >= 0)),
+  constraint invoice_settlements_currency_fkey FOREIGN KEY (currency) REFERENCES currencies(code),
+  constraint invoice_settlements_pkey PRIMARY KEY (site_id, year_month)
+);
+
 create table invoice_snapshot (
   site_id uuid not null,
   year_month text not null,
@@ -488,6 +553,27 @@ create table order_lines (
   constraint order_lines_tenant_id_provider_order_id_line_id_key UNIQUE (tenant_id, provider, order_id, line_id)
 );
 
+create table payment_methods (
+  tenant_id text not null,
+  method text not null,
+  provider text not null,
+  updated_at timestamp with time zone not null default clock_timestamp(),
+  constraint payment_methods_method_check CHECK (((length(method) >= 1) AND (length(method) <= 64))),
+  constraint payment_methods_pkey PRIMARY KEY (tenant_id, method),
+  constraint payment_methods_provider_fkey FOREIGN KEY (provider) REFERENCES payment_providers(provider),
+  constraint payment_methods_tenant_id_check CHECK ((tenant_id ~ '^([A-Za-z0-9_.:-]{1,64}|\*)$'::text))
+);
+
+create table payment_providers (
+  provider text not null,
+  test_only boolean not null,
+  grace_s integer not null,
+  can_list boolean not null,
+  constraint payment_providers_grace_s_check CHECK (((grace_s >= 0) AND (grace_s <= 86400))),
+  constraint payment_providers_pkey PRIMARY KEY (provider),
+  constraint payment_providers_provider_check CHECK ((provider ~ '^[a-z0-9_-]{1,64}$'::text))
+);
+
 create table payout_attempts (
   id uuid not null,
   withdraw_tx_id uuid not null,
@@ -568,6 +654,17 @@ create table promo_moves (
   constraint promo_moves_pkey PRIMARY KEY (transfer_no, lot_id)
 );
 
+create table provider_customers (
+  provider text not null,
+  account text not null default ''::text,
+  customer_id text not null,
+  player_id uuid not null,
+  constraint provider_customers_customer_id_check CHECK (((length(customer_id) >= 1) AND (length(customer_id) <= 128))),
+  constraint provider_customers_pkey PRIMARY KEY (provider, account, customer_id),
+  constraint provider_customers_player_id_fkey FOREIGN KEY (player_id) REFERENCES players(id),
+  constraint provider_customers_provider_fkey FOREIGN KEY (provider) REFERENCES payment_providers(provider)
+);
+
 create table provider_events (
   id uuid not null,
   occurred_at timestamp with time zone not null,
@@ -585,17 +682,65 @@ create table provider_events (
   payload jsonb not null,
   result jsonb,
   last_error text,
+  item text not null default ''::text,
+  kind text,
+  tx_id uuid,
+  player_id uuid,
+  amount bigint,
+  currency text,
+  ref text,
+  provider_ref text,
+  attempt_key text,
+  error_code text,
+  failures integer not null default 0,
+  source text not null default 'file'::text,
+  signature text not null default 'none'::text,
   constraint provider_events_account_check CHECK ((length(account) <= 128)),
+  constraint provider_events_amount_check CHECK ((amount > 0)),
+  constraint provider_events_attempt_key_check CHECK ((length(attempt_key) <= 300)),
   constraint provider_events_check CHECK (((processed_at IS NOT NULL) = (status = ANY (ARRAY['processed'::text, 'ignored'::text])))),
+  constraint provider_events_error_code_check CHECK ((length(error_code) <= 64)),
   constraint provider_events_event_id_check CHECK (((length(event_id) >= 1) AND (length(event_id) <= 128))),
+  constraint provider_events_item_check CHECK ((length(item) <= 140)),
+  constraint provider_events_kind_check CHECK ((kind = ANY (ARRAY['deposit_authorized'::text, 'deposit_captured'::text, 'deposit_failed'::text, 'withdraw_paid'::text, 'withdraw_failed'::text, 'refund'::text, 'refund_failed'::text, 'chargeback'::text, 'chargeback_won'::text]))),
   constraint provider_events_last_error_check CHECK ((length(last_error) <= 1000)),
   constraint provider_events_payload_hash_check CHECK ((length(payload_hash) = 32)),
   constraint provider_events_pkey PRIMARY KEY (id),
   constraint provider_events_provider_check CHECK ((provider ~ '^[a-z0-9_-]{1,64}$'::text)),
+  constraint provider_events_provider_ref_check CHECK ((length(provider_ref) <= 128)),
+  constraint provider_events_ref_check CHECK ((length(ref) <= 100)),
+  constraint provider_events_signature_check CHECK ((signature = ANY (ARRAY['valid'::text, 'invalid'::text, 'none'::text]))),
+  constraint provider_events_source_check CHECK ((source = ANY (ARRAY['webhook'::text, 'list'::text, 'file'::text]))),
   constraint provider_events_status_check CHECK ((status = ANY (ARRAY['received'::text, 'processed'::text, 'ignored'::text, 'failed'::text, 'held'::text, 'dead'::text]))),
   constraint provider_events_tenant_id_check CHECK ((tenant_id ~ '^[A-Za-z0-9_.:-]{1,64}$'::text)),
-  constraint provider_events_tenant_id_provider_account_event_id_key UNIQUE (tenant_id, provider, account, event_id),
   constraint provider_events_type_check CHECK (((length(type) >= 1) AND (length(type) <= 64)))
+);
+
+create table provider_feed (
+  run_id uuid not null,
+  nth bigint not null,
+  occurred_at timestamp with time zone not null,
+  tx_id uuid,
+  player_id uuid,
+  amount bigint not null,
+  kind text not null,
+  currency text not null,
+  event_id text not null,
+  ref text,
+  provider_ref text,
+  tenant_id text,
+  constraint provider_feed_pkey PRIMARY KEY (run_id, nth),
+  constraint provider_feed_run_id_fkey FOREIGN KEY (run_id) REFERENCES reconciliation_runs(id)
+);
+
+create table psp_callbacks (
+  id bigint not null generated always as identity,
+  due_at timestamp with time zone not null,
+  sent_at timestamp with time zone,
+  attempts integer not null default 0,
+  event_id text not null,
+  body text not null,
+  constraint psp_callbacks_pkey PRIMARY KEY (id)
 );
 
 create table psp_events (
@@ -611,6 +756,10 @@ create table psp_events (
   provider_ref text not null,
   provider_event_id text not null,
   occurred_at timestamp with time zone not null default clock_timestamp(),
+  no bigint,
+  told_amount bigint,
+  decides_at timestamp with time zone,
+  mode text not null default 'success'::text,
   constraint psp_events_action_check CHECK ((action = ANY (ARRAY['authorize_deposit'::text, 'capture_deposit'::text, 'payout_withdrawal'::text, 'refund_deposit'::text]))),
   constraint psp_events_pkey PRIMARY KEY (provider, action, psp_idem_key),
   constraint psp_events_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'AUTHORIZED'::text, 'CAPTURED'::text, 'PAID'::text, 'REVERSED'::text, 'FAILED'::text])))
@@ -632,6 +781,14 @@ create table reconciliation_findings (
   reopened_count integer not null default 0,
   message text not null,
   raw jsonb not null default '{}'::jsonb,
+  account character varying(128) not null default ''::character varying,
+  owner text,
+  run_id uuid,
+  resolution text,
+  accepted boolean not null default false,
+  resolved_by text,
+  resolved_at timestamp with time zone,
+  seen_at timestamp with time zone not null default clock_timestamp(),
   constraint reconciliation_findings_pkey PRIMARY KEY (id),
   constraint reconciliation_findings_severity_check CHECK (((severity)::text = ANY ((ARRAY['INFO'::character varying, 'WARN'::character varying, 'MEDIUM'::character varying, 'HIGH'::character varying, 'ERROR'::character varying, 'CRITICAL'::character varying])::text[]))),
   constraint reconciliation_findings_status_check CHECK (((status)::text = ANY ((ARRAY['OPEN'::character varying, 'RESOLVED'::character varying])::text[]))),
@@ -682,7 +839,7 @@ create table reconciliation_runs (
   constraint reconciliation_runs_pkey PRIMARY KEY (id),
   constraint reconciliation_runs_policy_check CHECK ((policy = ANY (ARRAY['ledger_is_right'::text, 'wallet_is_right'::text]))),
   constraint reconciliation_runs_provider_check CHECK ((provider ~ '^[a-z0-9_-]{1,64}$'::text)),
-  constraint reconciliation_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'failed'::text])))
+  constraint reconciliation_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'completed'::text, 'incomplete'::text, 'failed'::text])))
 );
 
 create table retention_marks (
@@ -729,12 +886,17 @@ create table site_plans (
   updated_at timestamp with time zone not null default clock_timestamp(),
   unblock_limit bigint,
   unblock_until timestamp with time zone,
+  settle_currency text,
+  settle_from text,
   constraint site_plans_billing_policy_check CHECK ((billing_policy = ANY (ARRAY['all'::text, 'by_kind'::text]))),
   constraint site_plans_hard_cap_multiplier_check CHECK (((hard_cap_multiplier >= (1)::numeric) AND (hard_cap_multiplier <= (1000)::numeric))),
   constraint site_plans_monthly_limit_check CHECK (((monthly_limit >= 0) AND (monthly_limit <= '1000000000000'::bigint))),
   constraint site_plans_overage_price_per_1k_check CHECK ((overage_price_per_1k >= (0)::numeric)),
   constraint site_plans_pkey PRIMARY KEY (site_id),
   constraint site_plans_plan_tier_check CHECK (((length(plan_tier) >= 1) AND (length(plan_tier) <= 64))),
+  constraint site_plans_settle CHECK (((settle_currency IS NULL) = (settle_from IS NULL))),
+  constraint site_plans_settle_currency_fkey FOREIGN KEY (settle_currency) REFERENCES currencies(code),
+  constraint site_plans_settle_from_check CHECK ((settle_from ~ '^\d{4}-(0[1-9]|1[0-2])$'::text)),
   constraint site_plans_site_id_fkey FOREIGN KEY (site_id) REFERENCES sites(id) ON DELETE RESTRICT,
   constraint site_plans_unblock CHECK (((unblock_limit IS NULL) = (unblock_until IS NULL))),
   constraint site_plans_unblock_limit_check CHECK (((unblock_limit >= 0) AND (unblock_limit <= '1000000000000'::bigint)))
@@ -776,18 +938,6 @@ create table sites (
   constraint sites_rate_limit_check CHECK (((rate_limit >= 1) AND (rate_limit <= 1000000))),
   constraint sites_status_check CHECK ((status = ANY (ARRAY['active'::text, 'closed'::text])))
 );
-
-create table tracker_days (
-  site_id uuid not null,
-  day date not null,
-  sdk text not null,
-  batches bigint not null default 0,
-  retried bigint not null default 0,
-  skewed_minutes bigint not null default 0,
-  skewed_hours bigint not null default 0,
-  constraint tracker_days_pkey PRIMARY KEY (site_id, day, sdk),
-  constraint tracker_days_sdk_check CHECK ((sdk ~ '^([a-z]{1,16}/\d{1,4}(\.\d{1,4}){2}|other)$'::text))
-) with (fillfactor=50);
 
 create table transfers (
   no bigint not null default nextval('transfer_no_seq'::regclass),
@@ -917,6 +1067,30 @@ create view wallet_balances with (security_invoker=true) as
   WHERE ((a.owner_id IS NOT NULL) AND (a.kind = ANY (ARRAY['available'::text, 'held'::text, 'promo'::text])))
   GROUP BY a.tenant_id, a.owner_id, a.currency, c.exponent;
 
+create view webhook_events with (security_invoker=true) as
+ SELECT id,
+    provider,
+    account,
+    event_id,
+    item,
+    type,
+    kind,
+    tenant_id,
+    tx_id,
+    player_id,
+    amount,
+    currency,
+    status,
+    signature,
+    attempts,
+    last_error,
+    payload_hash,
+    occurred_at,
+    received_at,
+    processed_at
+   FROM provider_events e
+  WHERE (source = 'webhook'::text);
+
 -- Indexes
 
 CREATE INDEX account_repairs_by_account ON public.account_repairs USING btree (account_id, created_at);
@@ -941,7 +1115,11 @@ CREATE INDEX data_migration_items_due ON public.data_migration_items USING btree
 
 CREATE INDEX data_migrations_recent ON public.data_migrations USING btree (created_at DESC, id);
 
+CREATE INDEX deposit_reversals_of_deposit ON public.deposit_reversals USING btree (deposit_id);
+
 CREATE INDEX deposits_by_player ON public.deposits USING btree (player_id, created_at DESC, id DESC);
+
+CREATE INDEX deposits_of_provider ON public.deposits USING btree (provider, provider_ref) WHERE (provider_ref IS NOT NULL);
 
 CREATE INDEX deposits_waiting ON public.deposits USING btree (created_at) WHERE (state = ANY (ARRAY['created'::text, 'pending_provider'::text]));
 
@@ -950,6 +1128,8 @@ CREATE UNIQUE INDEX entries_of_constrained ON public.entries USING btree (accoun
 CREATE INDEX entries_of_unconstrained ON public.entries USING btree (account_id, transfer_no) WHERE (version IS NULL);
 
 CREATE INDEX events_by_site ON public.events USING btree (site_id, id);
+
+CREATE UNIQUE INDEX finding_corrections_open ON public.finding_corrections USING btree (finding_id) WHERE (state = 'proposed'::text);
 
 CREATE INDEX folds_by_time ON public.folds USING btree (account_id, newest_at);
 
@@ -989,9 +1169,23 @@ CREATE INDEX promo_lots_open ON public.promo_lots USING btree (account_id, expir
 
 CREATE INDEX promo_moves_by_lot ON public.promo_moves USING btree (lot_id);
 
+CREATE INDEX provider_events_due ON public.provider_events USING btree (next_attempt_at, received_at) WHERE (status = ANY (ARRAY['received'::text, 'failed'::text, 'held'::text]));
+
+CREATE INDEX provider_events_of_tx ON public.provider_events USING btree (tx_id) WHERE (tx_id IS NOT NULL);
+
+CREATE UNIQUE INDEX provider_events_once ON public.provider_events USING btree (provider, account, event_id, item);
+
 CREATE INDEX provider_events_open ON public.provider_events USING btree (occurred_at, id) WHERE (processed_at IS NULL);
 
+CREATE INDEX provider_feed_by_tx ON public.provider_feed USING btree (run_id, tx_id, kind);
+
+CREATE UNIQUE INDEX provider_feed_once ON public.provider_feed USING btree (run_id, event_id, kind, tx_id, ref) NULLS NOT DISTINCT;
+
+CREATE INDEX psp_callbacks_due ON public.psp_callbacks USING btree (due_at) WHERE (sent_at IS NULL);
+
 CREATE INDEX psp_events_by_time ON public.psp_events USING btree (provider, occurred_at);
+
+CREATE UNIQUE INDEX psp_events_in_order ON public.psp_events USING btree (provider, no);
 
 CREATE INDEX reconciliation_findings_by_tenant ON public.reconciliation_findings USING btree (tenant_id, created_at DESC, id DESC);
 
@@ -1003,7 +1197,7 @@ CREATE UNIQUE INDEX reconciliation_reports_once ON public.reconciliation_reports
 
 CREATE UNIQUE INDEX reconciliation_runs_by_date ON public.reconciliation_runs USING btree (provider, run_date, run_no) WHERE (run_date IS NOT NULL);
 
-CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (provider, idempotency_key) WHERE (idempotency_key IS NOT NULL);
+CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (provider, tenant_id, idempotency_key) NULLS NOT DISTINCT WHERE (idempotency_key IS NOT NULL);
 
 CREATE INDEX reconciliation_runs_recent ON public.reconciliation_runs USING btree (provider, created_at);
 
@@ -1135,6 +1329,30 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.add_feed(p_run uuid, p_attempt integer, p_rows jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  run   reconciliation_runs;
+  added bigint;
+begin
+  update reconciliation_runs r set lease_until = clock_timestamp() + interval '2 minutes', updated_at = clock_timestamp() where r.id = p_run and r.status = 'running' and r.page = p_attempt returning * into run;
+  if run.id is null then raise exception 'The run is not this worker''s any more.' using errcode = 'RK052'; end if;
+  insert into provider_feed (run_id, nth, occurred_at, tx_id, player_id, amount, kind, currency, event_id, ref, provider_ref, tenant_id)
+  select p_run, coalesce((select max(f.nth) from provider_feed f where f.run_id = p_run), 0) + row_number() over (order by e.n, m.n), (e.row_ ->> 'occurred_at')::timestamptz,
+         o.tx_id, o.player_id, minor_units(coalesce(m.member -> 'amount_minor', e.row_ -> 'amount_minor')), e.row_ ->> 'kind', e.row_ ->> 'currency',
+         e.row_ ->> 'event_id' || case when m.n > 1 then ':' || m.n else '' end, e.row_ ->> 'ref', e.row_ ->> 'provider_ref', o.tenant_id
+    from jsonb_array_elements(p_rows) with ordinality e (row_, n) left join lateral jsonb_array_elements(e.row_ -> 'members') with ordinality m (member, n) on true
+         cross join lateral event_owner(run.provider, '', e.row_ || coalesce(m.member, '{}')) o
+   where e.row_ ->> 'kind' is not null on conflict do nothing; -- a page whose reply was lost comes again
+  get diagnostics added = row_count;
+  return added;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.adjust_invoice(p_ref text, p_adjustment jsonb, p_author text, p_approver text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -1246,6 +1464,8 @@ CREATE OR REPLACE FUNCTION public.apply_event(p_event uuid)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
  SET lock_timeout TO '3s'
 AS $function$
 declare
@@ -1258,6 +1478,11 @@ declare
 begin
   select * into event from provider_events e where e.id = p_event for update;
   if event.processed_at is not null then return coalesce(event.result, '{}') || '{"outcome": "already_processed"}'; end if;
+  if event.kind is not null then return settle_event(event); end if;
+  if event.player_id is null then -- whose it is may have become known since it came
+    select coalesce(o.tenant_id, event.tenant_id), o.player_id into event.tenant_id, event.player_id
+      from event_owner(event.provider, event.account, jsonb_build_object('customer_id', event.payload #>> '{customer,id}')) o;
+  end if;
   perform pg_advisory_xact_lock(hashtextextended(concat_ws('|', 'order', event.tenant_id, event.provider, event_order(event.payload)), 52)); -- both events of a line take turns
   event.attempts := event.attempts + 1;
   for step in select jsonb_array_elements(coalesce(event.result -> 'steps', '[]')) loop
@@ -1288,6 +1513,23 @@ begin
   update provider_events e set attempts = event.attempts, last_error = null, next_attempt_at = null, processed_at = case when not held then clock_timestamp() end,
          status = case when held then 'held' when plan ->> 'action' = 'ignore' then 'ignored' else 'processed' end, result = jsonb_build_object('steps', done) where e.id = p_event;
   return jsonb_build_object('outcome', case when held then 'held' else plan ->> 'action' end, 'steps', done);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.apply_held_events(p_tx uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  event   uuid;
+  applied integer := 0;
+begin
+  for event in select e.id from provider_events e where e.tx_id = p_tx and e.status = 'held' and e.kind is not null order by e.kind in ('chargeback_won', 'refund_failed'), e.occurred_at, e.id for update loop
+    perform process_event(event); -- what fails is tried again by itself: it holds back nothing that it waited for
+    applied := applied + 1;
+  end loop;
+  return applied;
 end $function$
 ;
 
@@ -1401,6 +1643,67 @@ begin
      where m.id = p_migration returning * into job;
   end if;
   return migration_json(job) || jsonb_build_object('idle', item.nth is null or job.status <> 'running', 'held', coalesce(item.status = 'held', false));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.backfill_steps(p_migration text, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  wanted integer := least(greatest(p_limit, 1), 100);
+  job    data_migrations;
+  item   data_migration_items;
+  last   data_migration_items;
+  became jsonb;
+  cause  text;
+  worked integer := 0;
+  done   integer := 0;
+  held   integer := 0;
+  errors integer := 0;
+  alone  boolean := false; -- payments lock what their player locks: each has a commit of its own
+begin
+  perform require_flag('backfill_enabled');
+  select * into job from data_migrations m where m.id = p_migration for update;
+  if job.id is null then raise exception 'There is no such backfill.' using errcode = 'RK053'; end if;
+  if job.status <> 'running' or job.type = 'wallet_snapshots' then return migration_json(job) || '{"idle": true, "held": 0}'; end if;
+  for item in select i.* from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed') and i.next_attempt_at <= clock_timestamp()
+     order by i.next_attempt_at, i.nth limit wanted loop
+    select e.kind is not null into alone from provider_events e where e.id = item.item::uuid;
+    exit when alone and worked > 0;
+    became := null;
+    cause := null;
+    begin
+      became := apply_event(item.item::uuid);
+    exception when others then
+      get stacked diagnostics cause = message_text;
+    end;
+    update data_migration_items i set attempts = i.attempts + 1, result = became, last_error = left(cause, 1000), updated_at = clock_timestamp(),
+           status = case when cause is null then case became ->> 'outcome' when 'held' then 'held' else 'done' end when i.attempts >= 4 then 'dead' else 'failed' end,
+           next_attempt_at = clock_timestamp() + interval '30 seconds' * 2 ^ i.attempts
+     where i.migration_id = p_migration and i.nth = item.nth returning * into last;
+    if cause is not null then
+      update provider_events e set attempts = e.attempts + 1, last_error = left(cause, 1000), status = case last.status when 'dead' then 'dead' else 'failed' end, next_attempt_at = last.next_attempt_at
+       where e.id = last.item::uuid;
+    end if;
+    worked := worked + 1;
+    done := done + (last.status in ('done', 'held'))::integer;
+    held := held + (last.status = 'held')::integer;
+    errors := errors + case when last.status in ('failed', 'dead') then (last.attempts = 1)::integer when last.attempts > 1 then -1 else 0 end;
+    exit when alone;
+  end loop;
+  update data_migrations m set updated_at = clock_timestamp(), processed_count = m.processed_count + done, error_count = m.error_count + errors,
+         checkpoint = case when worked > 0 then jsonb_build_object('nth', last.nth::text, 'event', last.item) else m.checkpoint end where m.id = p_migration returning * into job;
+  if not exists (select from data_migration_items i where i.migration_id = p_migration and i.status in ('pending', 'failed')) then
+    update data_migrations m set completed_at = clock_timestamp(), updated_at = clock_timestamp(), status = case when m.error_count > 0 then 'failed' else 'completed' end,
+           error = case when m.error_count > 0 then m.error_count || ' of ' || m.total_count || ' events are dead.' end
+     where m.id = p_migration returning * into job;
+  end if;
+  return migration_json(job) || jsonb_build_object('idle', job.status <> 'running' or worked < wanted and not alone, 'held', held);
 end $function$
 ;
 
@@ -1563,7 +1866,8 @@ begin
   code := deposit_refusal(player, p_body, flags);
   if code is null then
     insert into deposits (id, tenant_id, player_id, currency, amount, method, state, idempotency_key, provider, metadata, flags)
-    values (call.id, player.tenant_id, player.id, p_body ->> 'currency', minor_units(p_body -> 'amount_minor'), p_body ->> 'method', 'pending_provider', p_key, 'mockpsp',
+    values (call.id, player.tenant_id, player.id, p_body ->> 'currency', minor_units(p_body -> 'amount_minor'), p_body ->> 'method', 'pending_provider', p_key,
+            provider_of(player.tenant_id, p_body ->> 'method', (flags ->> 'allow_test_payment_methods')::boolean),
             jsonb_build_object('request_hash', encode(call.hash, 'hex')), flags) returning * into made;
     answer := jsonb_build_object('outcome', 'done', 'tx_id', made.id, 'transaction', deposit_row(made));
   else
@@ -1592,12 +1896,13 @@ CREATE OR REPLACE FUNCTION public.begin_payout(p_tx withdrawals, p_actor text, p
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
-  policy money_policies := money_policy(p_tx.tenant_id);
-  tries  integer;
-  failed timestamptz;
-  wait_s integer;
-  key    text;
-  made   payout_attempts;
+  policy  money_policies := money_policy(p_tx.tenant_id);
+  carrier text := provider_of(p_tx.tenant_id, p_tx.method, flag_on('allow_test_payment_methods', p_tx.tenant_id, p_tx.player_id::text));
+  tries   integer;
+  failed  timestamptz;
+  wait_s  integer;
+  key     text;
+  made    payout_attempts;
 begin
   select count(*), max(a.updated_at) filter (where a.status = 'failed') into tries, failed from payout_attempts a where a.withdraw_tx_id = p_tx.id;
   -- without a key, a retry whose reply was lost finds its own attempt again while that is at work
@@ -1611,9 +1916,11 @@ begin
     return declined('INVALID_STATE_TRANSITION', jsonb_build_object('from_state', p_tx.state, 'to_state', 'payout_pending', 'tx_type', 'withdrawal'));
   elsif tries > policy.payout_retries then return declined('PAYMENT_RETRY_LIMIT_EXCEEDED');
   elsif p_verb = 'retry' and wait_s > 0 then return declined('PAYMENT_COOLDOWN_ACTIVE', jsonb_build_object('retry_after_s', wait_s));
+  elsif carrier is null then
+    return declined('PROVIDER_NOT_CONFIGURED', jsonb_build_object('sentence', 'No provider pays by this method; pay by hand and mark it paid, or configure one.'));
   end if;
   insert into payout_attempts (id, withdraw_tx_id, tenant_id, attempt_no, provider, idempotency_key, status, reason, created_by)
-  values (derived_uuid('payout|' || p_tx.id || '|' || key), p_tx.id, p_tx.tenant_id, tries + 1, 'mockpsp', key, 'pending', p_body ->> 'reason', p_actor) returning * into made;
+  values (derived_uuid('payout|' || p_tx.id || '|' || key), p_tx.id, p_tx.tenant_id, tries + 1, carrier, key, 'pending', p_body ->> 'reason', p_actor) returning * into made;
   update withdrawals w set state = 'payout_pending', updated_at = clock_timestamp() where w.id = p_tx.id;
   perform audit(p_actor, 'FIN_WITHDRAW_PAYOUT_STARTED', 'withdrawal', p_tx.id::text, null, jsonb_build_object('attempt_id', made.id, 'attempt_no', made.attempt_no, 'reason', made.reason));
   return jsonb_build_object('outcome', 'done', 'tx_id', p_tx.id, 'attempt_id', made.id);
@@ -1743,6 +2050,37 @@ begin
     end if;
   end if;
   return (select s.public_id from sites s where s.synthetic order by s.created_at limit 1);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.cancel_withdrawal(p_player uuid, p_tx uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  w     withdrawals;
+  freed jsonb := '{"outcome": "done"}';
+begin
+  select * into w from withdrawals x where x.id = p_tx and x.player_id = p_player for no key update;
+  if w.id is null then return declined('TX_NOT_FOUND'); end if;
+  if w.state = 'canceled' then return jsonb_build_object('outcome', 'done', 'tx_id', w.id, 'changed', false, 'transaction', withdrawal_row(w), 'balance', shown_balance(w.tenant_id, w.player_id, w.currency)); end if;
+  if w.state <> 'requested' then
+    return declined('ILLEGAL_TRANSACTION_STATE_TRANSITION', jsonb_build_object('from_state', w.state, 'to_state', 'canceled', 'tx_type', 'withdrawal'));
+  end if;
+  perform from legacy_balances l where l.tenant_id = w.tenant_id and l.player_id = w.player_id and l.currency = w.currency for no key update;
+  if w.hold_id is not null then
+    freed := void(w.tenant_id, 'withdrawal', 'withdraw_cancel:' || w.id, jsonb_build_object('hold_id', w.hold_id, 'kind', 'withdraw_canceled', 'reference', w.id, 'actor', p_player));
+    if freed ->> 'outcome' <> 'done' then return freed; end if;
+  end if;
+  perform move_legacy(w.tenant_id, w.player_id, w.currency, w.amount, - w.amount);
+  update withdrawals x set state = 'canceled', updated_at = clock_timestamp() where x.id = w.id returning * into w;
+  perform note_withdrawal(w, p_player::text, 'FIN_WITHDRAW_CANCELED', null, '{}');
+  return jsonb_build_object('outcome', 'done', 'tx_id', w.id, 'changed', true, 'transaction', withdrawal_row(w), 'balance', shown_balance(w.tenant_id, w.player_id, w.currency));
 end $function$
 ;
 
@@ -1886,28 +2224,93 @@ begin
 end $function$
 ;
 
-CREATE OR REPLACE FUNCTION public.count_tracker_batch(p_site uuid, p_month text, p_report jsonb)
- RETURNS void
+CREATE OR REPLACE FUNCTION public.claim_run(p_run uuid)
+ RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
-  today   date := (clock_timestamp() at time zone 'UTC')::date;
-  version text := p_report ->> 'sdk';
-  off_ms  bigint := abs((p_report ->> 'skew_ms')::bigint);
-  again   integer := (p_report ->> 'retried')::boolean::integer;
-  minutes integer := coalesce(off_ms >= 60000 and off_ms < 3600000, false)::integer;
-  hours   integer := coalesce(off_ms >= 3600000, false)::integer;
+  run reconciliation_runs;
 begin
-  update tracker_days d set batches = d.batches + 1, retried = d.retried + again, skewed_minutes = d.skewed_minutes + minutes, skewed_hours = d.skewed_hours + hours
-   where d.site_id = p_site and d.day = today and d.sdk = version;
-  if found then return; end if;
-  if (select count(*) from tracker_days d where d.site_id = p_site and d.day = today) >= 16 then version := 'other'; end if;
-  insert into tracker_days as d (site_id, day, sdk, batches, retried, skewed_minutes, skewed_hours) values (p_site, today, version, 1, again, minutes, hours)
-  on conflict (site_id, day, sdk) do update
-    set batches = d.batches + 1, retried = d.retried + again, skewed_minutes = d.skewed_minutes + minutes, skewed_hours = d.skewed_hours + hours;
+  loop
+    update reconciliation_runs r set status = 'running', lease_until = clock_timestamp() + interval '2 minutes', page = r.page + 1, updated_at = clock_timestamp()
+     where r.id = (select x.id from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_run is null or x.id = p_run)
+                    and (x.status = 'queued' or x.status = 'running' and x.lease_until < clock_timestamp()) order by x.created_at limit 1 for update skip locked)
+    returning * into run;
+    if run.id is null then return null; end if;
+    exit when run.page <= 5;
+    update reconciliation_runs r set status = 'failed', error_json = '{"code": "ATTEMPTS", "message": "The run was begun five times and never came to its end."}', updated_at = clock_timestamp() where r.id = run.id;
+  end loop; -- one that never ends holds back no other
+  delete from provider_feed f where f.run_id = run.id;
+  return provider_run(run) || jsonb_build_object('attempt', run.page);
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.close_finding(p_finding uuid, p_actor text, p_resolution text, p_accepted boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  f reconciliation_findings;
+begin
+  update reconciliation_findings x set status = 'RESOLVED', resolution = p_resolution, accepted = p_accepted, resolved_by = p_actor, resolved_at = clock_timestamp(), updated_at = clock_timestamp()
+   where x.id = p_finding returning * into f;
+  perform audit(p_actor, 'FIN_FINDING_RESOLVED', 'finding', f.id::text, null, jsonb_build_object('finding_type', f.finding_type, 'reason', p_resolution, 'accepted', p_accepted));
+  return finding_row(f);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.correct_finding(p_tenant text, p_actor text, p_key text, p_finding uuid, p_body jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  scope   text := 'finding:' || p_actor;
+  f       reconciliation_findings;
+  call    record;
+  c       finding_corrections;
+  answer  jsonb;
+  ceiling numeric;
+begin
+  f := find_finding(p_tenant, p_finding);
+  call := begin_call(coalesce(f.tenant_id, 'unassigned'), scope, p_key, 'correct', p_body || jsonb_build_object('finding_id', p_finding));
+  if call.answer is not null then return call.answer; end if;
+  select coalesce((select l.units from correction_ceilings l where l.tenant_id = f.tenant_id), 100) * 10::numeric ^ x.exponent into ceiling from currencies x where x.code = p_body ->> 'currency';
+  answer := case when btrim(coalesce(p_body ->> 'reason', '')) = '' then declined('REASON_REQUIRED') when ceiling is null then declined('CURRENCY_UNKNOWN')
+    when f.status = 'RESOLVED' then declined('FINDING_RESOLVED', '{"sentence": "The finding is resolved already."}')
+    when f.player_id is null then declined('PLAYER_NOT_FOUND') when f.player_id::text = p_actor then declined('FOUR_EYES')
+    when not exists (select from players p where p.id = f.player_id and p.tenant_id = f.tenant_id) then declined('PLAYER_NOT_FOUND')
+    when exists (select from finding_corrections x where x.finding_id = f.id and x.state = 'proposed') then declined('CORRECTION_PENDING', '{"sentence": "A correction of this finding waits for a decision."}') end;
+  if answer is null then
+    insert into finding_corrections (id, finding_id, player_id, delta, tenant_id, currency, state, reason, proposed_by)
+    values (call.id, f.id, f.player_id, (p_body ->> 'delta_minor')::bigint, f.tenant_id, p_body ->> 'currency', 'proposed', p_body ->> 'reason', p_actor) returning * into c;
+    answer := case when abs(c.delta) <= ceiling then post_correction(c, p_actor) else jsonb_build_object('outcome', 'done', 'correction', correction_row(c), 'finding', finding_row(f)) end;
+    if answer ->> 'outcome' <> 'done' then
+      update finding_corrections x set state = 'rejected', decided_by = p_actor, decided_at = clock_timestamp(), decision = answer ->> 'sentence' where x.id = c.id;
+    elsif c.state = 'proposed' and answer -> 'correction' ->> 'state' = 'proposed' then
+      perform audit(p_actor, 'FIN_CORRECTION_PROPOSED', 'finding', f.id::text, null, correction_row(c));
+    end if;
+  end if;
+  return end_call(coalesce(f.tenant_id, 'unassigned'), scope, p_key, 'correct', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.correction_row(c finding_corrections)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', c.id, 'finding_id', c.finding_id, 'tenant_id', c.tenant_id, 'player_id', c.player_id, 'delta_minor', c.delta::text, 'currency', c.currency, 'state', c.state, 'reason', c.reason,
+    'proposed_by', c.proposed_by, 'decided_by', c.decided_by, 'decided_at', utc_text(c.decided_at), 'decision', c.decision, 'transfer_id', c.transfer_id, 'created_at', utc_text(c.created_at))
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.create_api_key(p_ref text, p_hash text, p_prefix text, p_rotate boolean, p_actor text)
@@ -2022,6 +2425,35 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.decide_correction(p_tenant text, p_actor text, p_correction uuid, p_action text, p_reason text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  c finding_corrections;
+  f reconciliation_findings;
+begin
+  select * into c from finding_corrections x where x.id = p_correction;
+  if c.id is null then return declined('CORRECTION_NOT_FOUND', '{"sentence": "There is no such correction."}'); end if;
+  f := find_finding(p_tenant, c.finding_id); -- the finding's row is locked first by whoever works on it
+  select * into c from finding_corrections x where x.id = p_correction for no key update;
+  if p_action not in ('approve', 'reject') then return declined('INVALID_ACTION');
+  elsif btrim(coalesce(p_reason, '')) = '' then return declined('REASON_REQUIRED');
+  elsif p_actor in (c.proposed_by, c.player_id::text) then return declined('FOUR_EYES');
+  elsif c.state <> 'proposed' then return declined('CORRECTION_DECIDED', '{"sentence": "The correction was decided already."}');
+  elsif p_action = 'approve' and f.status = 'RESOLVED' then return declined('FINDING_RESOLVED', '{"sentence": "The two sides agree by now; the correction can only be rejected."}'); end if;
+  if p_action = 'approve' then return post_correction(c, p_actor); end if;
+  update finding_corrections x set state = 'rejected', decided_by = p_actor, decided_at = clock_timestamp(), decision = p_reason where x.id = c.id returning * into c;
+  perform audit(p_actor, 'FIN_CORRECTION_REJECTED', 'finding', f.id::text, null, correction_row(c));
+  return jsonb_build_object('outcome', 'done', 'correction', correction_row(c), 'finding', finding_row(f));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.declined(p_code text, p_more jsonb DEFAULT '{}'::jsonb)
  RETURNS jsonb
  LANGUAGE sql
@@ -2061,15 +2493,16 @@ CREATE OR REPLACE FUNCTION public.deposit_refusal(p_player players, p_body jsonb
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
   with asked as (
-    select c.code currency, 10::numeric ^ c.exponent as unit, minor_units(p_body -> 'amount_minor') + spent_today(p_player.id, c.code, 'deposit') total, p.*
+    select c.code currency, 10::numeric ^ c.exponent as unit, minor_units(p_body -> 'amount_minor') + spent_today(p_player.id, c.code, 'deposit') total,
+           coalesce((p_flags ->> 'allow_test_payment_methods')::boolean, false) tests, p.*
       from (select money_policy(p_player.tenant_id) p) m cross join lateral (select (m.p).*) p
       left join currencies c on c.code = p_body ->> 'currency'
   )
   select case when a.currency is null then 'CURRENCY_UNKNOWN'
               when not (p_player.email_verified and p_player.sms_verified) then 'AUTH_UNVERIFIED'
               when a.total > a.daily_deposit_units * a.unit then 'LIMIT_EXCEEDED'
-              when (p_body ->> 'method' = 'card' or p_body ->> 'method' in ('test', 'test_bank') and (p_flags ->> 'allow_test_payment_methods')::boolean) is not true
-                then 'PAYMENT_METHOD_NOT_ALLOWED'
+              when (p_body ->> 'method' = 'card' or p_body ->> 'method' in ('test', 'test_bank') and a.tests) is not true
+                   or provider_of(p_player.tenant_id, p_body ->> 'method', a.tests) is null then 'PAYMENT_METHOD_NOT_ALLOWED'
               when p_player.kyc_status <> 'approved' and a.total > a.unverified_daily_deposit_units * a.unit then 'KYC_DEPOSIT_LIMIT' end
     from asked a
 $function$
@@ -2083,7 +2516,8 @@ CREATE OR REPLACE FUNCTION public.deposit_row(d deposits)
 AS $function$
   select jsonb_build_object('id', d.id, 'tx_id', d.id, 'type', 'deposit', 'tenant_id', d.tenant_id, 'player_id', d.player_id, 'amount_minor', d.amount::text, 'currency', d.currency,
     'method', d.method, 'state', d.state, 'status', d.status, 'provider', d.provider, 'provider_ref', d.provider_ref, 'provider_event_id', d.provider_event_id,
-    'error_code', d.error_code, 'flags', d.flags, 'balance_after', d.balance_after::text, 'created_at', utc_text(d.created_at), 'updated_at', utc_text(d.updated_at))
+    'error_code', d.error_code, 'flags', d.flags, 'balance_after', d.balance_after::text, 'refunded_minor', d.refunded::text, 'charged_back_minor', d.charged_back::text,
+    'created_at', utc_text(d.created_at), 'updated_at', utc_text(d.updated_at))
 $function$
 ;
 
@@ -2093,7 +2527,7 @@ CREATE OR REPLACE FUNCTION public.deposits_guard()
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 begin
-  if exists (select from was where state in ('completed', 'failed')) then
+  if exists (select from was w join made m on m.id = w.id where w.state = 'completed' and m.state <> 'completed' or w.state = 'failed' and m.state not in ('failed', 'completed')) then
     raise exception 'A completed or failed deposit is final.' using errcode = 'RK042';
   end if;
   return null;
@@ -2214,17 +2648,31 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.event_finding(p_event provider_events, p_type text, p_severity text, p_message text, p_more jsonb DEFAULT '{}'::jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  perform record_finding(p_event.provider, p_event.tenant_id, p_event.player_id, p_event.tx_id, jsonb_strip_nulls(jsonb_build_object('provider_event_id', p_event.event_id, 'provider_ref', p_event.provider_ref,
+    'ref', p_event.ref, 'kind', p_event.kind, 'amount_minor', p_event.amount::text, 'currency', p_event.currency)) || p_more, p_type, p_severity, p_message);
+  return jsonb_build_object('outcome', 'finding', 'finding_type', p_type);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.event_lines(p_payload jsonb)
  RETURNS TABLE(nth bigint, line_id text, product_id text, quantity text, amount text)
- LANGUAGE sql
+ LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
-  with given as (select coalesce(p_payload -> 'lines', p_payload -> 'items', p_payload #> '{order,lines}', p_payload #> '{order,items}') list)
-  select l.nth, coalesce(l.line ->> 'lineId', l.line ->> 'line_id', case when g.list is not null then l.line ->> 'id' end, l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'),
-         coalesce(l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'), coalesce(l.line ->> 'quantity', '1'), coalesce(l.line ->> 'amount_minor', l.line ->> 'points')
-    from given g cross join lateral jsonb_array_elements(case when jsonb_typeof(g.list) = 'array' then g.list else jsonb_build_array(p_payload) end) with ordinality l (line, nth)
-$function$
+begin -- its plan is kept for the session; that of a function in SQL is made anew at every call
+  return query
+    with given as (select coalesce(p_payload -> 'lines', p_payload -> 'items', p_payload #> '{order,lines}', p_payload #> '{order,items}') list)
+    select l.nth, coalesce(l.line ->> 'lineId', l.line ->> 'line_id', case when g.list is not null then l.line ->> 'id' end, l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'),
+           coalesce(l.line ->> 'productId', l.line ->> 'product_id', l.line #>> '{product,id}'), coalesce(l.line ->> 'quantity', '1'), coalesce(l.line ->> 'amount_minor', l.line ->> 'points')
+      from given g cross join lateral jsonb_array_elements(case when jsonb_typeof(g.list) = 'array' then g.list else jsonb_build_array(p_payload) end) with ordinality l (line, nth);
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.event_order(p_payload jsonb)
@@ -2232,6 +2680,43 @@ CREATE OR REPLACE FUNCTION public.event_order(p_payload jsonb)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN COALESCE((p_payload ->> 'orderId'::text), (p_payload ->> 'order_id'::text), (p_payload #>> '{order,id}'::text[]))
+;
+
+CREATE OR REPLACE FUNCTION public.event_owner(p_provider text, p_account text, p_event jsonb, OUT tenant_id text, OUT player_id uuid, OUT tx_id uuid, OUT known boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  tx record;
+begin
+  tx_id := coalesce((p_event ->> 'tx_id')::uuid, (select d.id from deposits d where d.provider = p_provider and d.provider_ref = p_event ->> 'provider_ref' order by d.created_at limit 1));
+  select d.tenant_id, d.player_id into tx from deposits d where d.id = event_owner.tx_id
+  union all select w.tenant_id, w.player_id from withdrawals w where w.id = event_owner.tx_id;
+  player_id := coalesce((p_event ->> 'player_id')::uuid, (select c.player_id from provider_customers c
+    where c.provider = p_provider and c.account = p_account and c.customer_id = p_event ->> 'customer_id'), tx.player_id);
+  tenant_id := coalesce(p_event ->> 'tenant_id', tx.tenant_id, (select p.tenant_id from players p where p.id = event_owner.player_id));
+  known := exists (select from players p where p.id = event_owner.player_id and p.tenant_id = event_owner.tenant_id);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.event_problem(p_event provider_events, p_tenant text, p_player uuid, p_amount bigint, p_currency text, p_provider text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  ours jsonb := jsonb_build_object('expected', jsonb_strip_nulls(jsonb_build_object('amount_minor', p_amount::text, 'currency', p_currency)));
+begin
+  return case
+    when p_tenant is null then event_finding(p_event, 'unknown_transaction', 'ERROR', 'An event of the provider names a transaction that does not exist; no money was moved.')
+    when p_event.tenant_id <> p_tenant or p_event.player_id is distinct from p_player then
+      event_finding(p_event, 'owner_mismatch', 'CRITICAL', 'An event of the provider names another tenant or player than its transaction; no money was moved.')
+    when p_event.provider <> p_provider then event_finding(p_event, 'provider_mismatch', 'CRITICAL', 'An event came from another provider than the one that the transaction was given to.')
+    when p_event.currency <> p_currency then event_finding(p_event, 'currency_mismatch', 'ERROR', 'The currency of the provider differs from the transaction''s; no money was moved.', ours)
+    when p_event.amount <> p_amount then event_finding(p_event, 'amount_mismatch', 'ERROR', 'The amount of the provider differs from the transaction''s; no money was moved.', ours) end;
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.examine_books(p_until timestamp with time zone)
@@ -2523,6 +3008,44 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.feed_totals(p_run reconciliation_runs)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with listed as materialized (
+    select f.*, row_number() over (partition by f.tx_id, f.kind, f.ref order by f.occurred_at, f.nth) time
+      from provider_feed f where f.run_id = p_run.id and (p_run.tenant_id is null or f.tenant_id = p_run.tenant_id)
+  ), told as ( -- a refund that two events tell of was made once; a deposit or payout was not
+    select l.* from listed l where l.occurred_at >= p_run.window_start and l.occurred_at < p_run.window_end and (l.time = 1 or l.kind in ('deposit_captured', 'withdraw_paid'))
+  ), ours as (
+    select o.* from provider_facts(p_run) o
+     where exists (select from told t where t.tx_id = o.tx_id and t.kind = o.kind and (o.ref is null or t.ref = o.ref))
+        or o.at >= p_run.window_start and o.at < p_run.window_end and not exists (select from listed l where l.tx_id = o.tx_id and l.kind = o.kind and (o.ref is null or l.ref = o.ref))
+  ), sums as (
+    select x.currency, coalesce(sum(x.told), 0) told, coalesce(sum(x.ours), 0) ours from (
+      select t.currency, signed_minor(t.kind, t.amount) told, null::numeric ours from told t union all select o.currency, null, signed_minor(o.kind, o.amount) from ours o) x group by x.currency
+  )
+  select coalesce(jsonb_object_agg(s.currency, jsonb_build_object('provider_minor', s.told::text, 'ledger_minor', s.ours::text, 'drift_minor', (s.told - s.ours)::text)), '{}') from sums s
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.find_finding(p_tenant text, p_finding uuid)
+ RETURNS reconciliation_findings
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  f reconciliation_findings;
+begin
+  select * into f from reconciliation_findings x where x.id = p_finding for no key update;
+  if f.id is null then raise exception 'There is no such finding.' using errcode = 'RK060'; end if;
+  if p_tenant is not null and f.tenant_id is distinct from p_tenant then raise exception 'The finding belongs to another tenant.' using errcode = 'RK014'; end if;
+  return f;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.find_site(p_ref text)
  RETURNS uuid
  LANGUAGE sql
@@ -2532,6 +3055,19 @@ AS $function$
   select id from sites
    where id = case when replace(p_ref, '-', '') ~ '^[0-9a-fA-F]{32}$' then replace(p_ref, '-', '')::uuid end or public_id = p_ref
    order by (public_id = p_ref) limit 1
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.finding_row(f reconciliation_findings)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', f.id, 'provider', f.provider, 'tenant_id', f.tenant_id, 'player_id', f.player_id, 'tx_id', f.tx_id, 'provider_event_id', f.provider_event_id, 'provider_ref', f.provider_ref,
+    'finding_type', f.finding_type, 'severity', f.severity, 'status', f.status, 'message', f.message, 'owner', f.owner, 'reopened_count', f.reopened_count, 'run_id', f.run_id,
+    'resolution', f.resolution, 'accepted', f.accepted, 'resolved_by', f.resolved_by, 'resolved_at', utc_text(f.resolved_at), 'seen_at', utc_text(f.seen_at), 'created_at', utc_text(f.created_at),
+    'updated_at', utc_text(f.updated_at), 'age_s', case f.status when 'OPEN' then floor(extract(epoch from clock_timestamp() - f.created_at))::bigint end)
 $function$
 ;
 
@@ -2571,6 +3107,57 @@ begin
    where j.id = p_job and j.status = 'PROCESSING' and j.attempt_count = p_attempt
   returning j.status into now_status;
   return coalesce(now_status, 'LOST');
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.finish_run(p_run uuid, p_attempt integer, p_incomplete text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  run    reconciliation_runs;
+  found_ provider_difference[];
+  one    provider_difference;
+  before reconciliation_findings;
+  types  jsonb;
+  fresh  bigint := 0;
+  again  bigint := 0;
+  healed bigint := 0;
+begin
+  select * into run from reconciliation_runs r where r.id = p_run for update;
+  if run.status is distinct from 'running' or run.page <> p_attempt then raise exception 'The run is not this worker''s any more.' using errcode = 'RK052'; end if;
+  if p_incomplete is not null then
+    update reconciliation_runs r set status = 'incomplete', updated_at = clock_timestamp(), stats_json = jsonb_build_object('complete', false, 'listed', (select count(*)::text from provider_feed f where f.run_id = run.id)),
+           error_json = jsonb_build_object('code', 'FEED_INCOMPLETE', 'message', left(p_incomplete, 500)) where r.id = run.id returning * into run;
+    return provider_run(run);
+  end if;
+  select array_agg(d) into found_ from match_feed(run) d;
+  foreach one in array coalesce(found_, '{}') loop
+    exit when run.dry_run;
+    select * into before from reconciliation_findings f where f.provider = run.provider and f.provider_event_id = left(one.event_id, 128) and f.finding_type = one.type;
+    perform record_finding(run.provider, one.tenant_id, one.player_id, one.tx_id, jsonb_build_object('provider_event_id', left(one.event_id, 128), 'provider_ref', one.provider_ref, 'run_id', run.id,
+      'at', utc_text(one.at), 'provider', one.provider, 'ledger', one.ledger), one.type, one.severity, one.message);
+    fresh := fresh + (before.id is null)::integer;
+    again := again + (before.status = 'RESOLVED' and exists (select from reconciliation_findings f where f.id = before.id and f.status = 'OPEN'))::integer;
+  end loop;
+  if not run.dry_run then
+    update reconciliation_findings f set status = 'RESOLVED', resolution = 'The two sides agree by now.', resolved_by = 'system:reconciliation', resolved_at = clock_timestamp(), updated_at = clock_timestamp()
+     where f.provider = run.provider and f.status = 'OPEN' and f.run_id is distinct from run.id and f.finding_type in ('missing_in_ledger', 'missing_in_psp', 'amount_mismatch', 'currency_mismatch', 'status_mismatch')
+       and (f.raw ->> 'at')::timestamptz >= run.window_start and (f.raw ->> 'at')::timestamptz < run.window_end and (run.tenant_id is null or f.tenant_id = run.tenant_id);
+    get diagnostics healed = row_count;
+  end if;
+  select coalesce(jsonb_object_agg(x.type, x.n), '{}') into types from (select d.type, count(*)::text n from unnest(found_) d group by 1) x;
+  update reconciliation_runs r set status = 'completed', updated_at = clock_timestamp(), stats_json = jsonb_build_object('complete', true,
+           'listed', (select count(*)::text from provider_feed f where f.run_id = run.id and f.occurred_at >= run.window_start and f.occurred_at < run.window_end), 'differences', types,
+           'new', fresh::text, 'reopened', again::text, 'resolved', healed::text, 'currencies', feed_totals(run),
+           'found', case when run.dry_run then (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('finding_type', d.type, 'severity', d.severity, 'tx_id', d.tx_id, 'provider_event_id', d.event_id,
+             'provider', d.provider, 'ledger', d.ledger))), '[]') from unnest(found_[1:200]) d) end)
+   where r.id = run.id returning * into run;
+  return provider_run(run);
 end $function$
 ;
 
@@ -2728,6 +3315,37 @@ AS $function$
   select exists (select from account_repairs r join reconciliation_reports p on p.id = r.report_id
     where r.account_id = p_account and r.version_after - p.ledger_count - (r.transfer_id is not null)::integer >= p_missing)
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.give_back(p_event provider_events, p_deposit deposits)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  undone text := case p_event.kind when 'chargeback_won' then 'chargeback' else 'refund' end;
+  lost   deposit_reversals;
+  answer jsonb := '{"outcome": "done"}';
+begin
+  select * into lost from deposit_reversals r where (r.provider, r.kind, r.ref) = (p_event.provider, undone, p_event.ref);
+  if lost.id is null then return held(undone); end if;
+  if lost.deposit_id <> p_deposit.id or p_event.amount <> lost.amount then
+    return event_finding(p_event, 'amount_mismatch', 'ERROR', 'What is given back is not what was taken; no money was moved.', jsonb_build_object('expected', jsonb_build_object('amount_minor', lost.amount::text)));
+  end if;
+  if lost.transfer_id is not null then
+    answer := credit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref), jsonb_build_object('owner_id', p_deposit.player_id,
+      'currency', p_deposit.currency, 'amount_minor', lost.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+      'provider_event_id', p_event.kind || ':' || p_event.ref));
+    if answer ->> 'outcome' <> 'done' then return answer; end if;
+  end if;
+  perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, lost.amount, 0);
+  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, ref, transfer_id)
+  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, lost.amount, p_event.kind, p_event.provider, p_event.ref,
+          (answer -> 'transfer_ids' ->> 0)::uuid);
+  update deposits d set updated_at = clock_timestamp(), charged_back = d.charged_back - case undone when 'chargeback' then lost.amount else 0 end,
+         refunded = d.refunded - case undone when 'refund' then lost.amount else 0 end where d.id = p_deposit.id;
+  return '{"outcome": "settled"}';
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.grant_promo(p_tenant text, p_scope text, p_key text, p_body jsonb)
@@ -2905,6 +3523,14 @@ AS $function$
            'missed', greatest(h.last_ok_at, h.installed_at, pg_postmaster_start_time()) + 2 * make_interval(secs => h.interval_s) < clock_timestamp()) order by h.job)
     from job_heartbeats h
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.held(p_until text, p_again interval DEFAULT NULL::interval)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog'
+RETURN jsonb_strip_nulls(jsonb_build_object('outcome', 'held', 'waits_for', p_until, 'again_at', (clock_timestamp() + p_again)))
 ;
 
 CREATE OR REPLACE FUNCTION public.hold(p_tenant text, p_scope text, p_key text, p_body jsonb)
@@ -3276,6 +3902,46 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.keep_event(p_provider text, p_account text, p_source text, p_signature text, p_hash bytea, p_event jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  owner  record;
+  kept   provider_events;
+  fresh  boolean;
+  orphan boolean;
+  -- what anybody can send must not take the place of what the provider signs
+  name   text := coalesce(p_event ->> 'item', '') || case when p_source = 'webhook' and p_signature <> 'valid' then '#unsigned' else '' end;
+begin
+  owner := event_owner(p_provider, p_account, p_event);
+  orphan := p_event ->> 'kind' is not null and not owner.known;
+  insert into provider_events (id, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, error_code, source, signature, payload, payload_hash,
+                               occurred_at, status, processed_at, result)
+  select derived_uuid(concat_ws('|', 'webhook', p_provider, p_account, p_event ->> 'event_id', e.item)), coalesce(owner.tenant_id, 'unassigned'), p_provider, p_account, p_event ->> 'event_id', e.item,
+         p_event ->> 'type', p_event ->> 'kind', owner.tx_id, owner.player_id, case when p_event ? 'amount_minor' then minor_units(p_event -> 'amount_minor') end,
+         p_event ->> 'currency', p_event ->> 'ref', p_event ->> 'provider_ref', p_event ->> 'attempt_key', left(p_event ->> 'error_code', 64), p_source, p_signature, p_event -> 'payload', p_hash,
+         least((p_event ->> 'occurred_at')::timestamptz, clock_timestamp()), case when e.idle then 'ignored' else 'received' end, case when e.idle then clock_timestamp() end,
+         case when orphan then '{"outcome": "unknown_player"}'::jsonb when e.idle then '{"outcome": "ignore"}' end
+    from (select name item, orphan or coalesce((p_event ->> 'ignored')::boolean, false) idle) e
+  on conflict do nothing returning * into kept;
+  fresh := kept.id is not null;
+  if not fresh then
+    select * into kept from provider_events e where e.provider = p_provider and e.account = p_account and e.event_id = p_event ->> 'event_id' and e.item = name;
+    if kept.source = 'webhook' and p_source = 'webhook' and kept.payload_hash <> p_hash then
+      perform record_finding(p_provider, kept.tenant_id, kept.player_id, kept.tx_id, jsonb_build_object('provider_event_id', kept.event_id, 'payload', p_event -> 'payload'), 'payload_conflict', 'ERROR',
+        'The provider sent an event again with another body; the first one counts.');
+    end if;
+  elsif orphan then
+    perform record_finding(p_provider, owner.tenant_id, owner.player_id, null, jsonb_build_object('provider_event_id', kept.event_id, 'tx_id', kept.tx_id, 'amount_minor', kept.amount::text), 'unknown_player',
+      'ERROR', 'An event of the provider names a player or tenant that does not exist; no money was moved.');
+  end if;
+  return jsonb_build_object('id', kept.id, 'created', fresh, 'same', kept.payload_hash = p_hash, 'unknown', orphan, 'tx_id', kept.tx_id,
+    'due', kept.processed_at is null and kept.status <> 'held');
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.kernel_health()
  RETURNS jsonb
  LANGUAGE sql
@@ -3433,6 +4099,26 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.list_findings(p_tenant text, p_filter jsonb, p_limit integer, p_offset integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+  with wanted as (
+    select f from reconciliation_findings f
+     where (p_tenant is null or f.tenant_id = p_tenant) and (p_filter ->> 'tenant_id' is null or f.tenant_id = p_filter ->> 'tenant_id')
+       and (p_filter ->> 'provider' is null or f.provider = p_filter ->> 'provider') and (p_filter ->> 'status' is null or f.status = p_filter ->> 'status')
+       and (p_filter ->> 'finding_type' is null or f.finding_type = p_filter ->> 'finding_type') and (p_filter ->> 'severity' is null or f.severity = p_filter ->> 'severity')
+       and (p_filter ->> 'player_id' is null or f.player_id = (p_filter ->> 'player_id')::uuid) and (p_filter ->> 'tx_id' is null or f.tx_id = (p_filter ->> 'tx_id')::uuid)
+       and (p_filter ->> 'provider_event_id' is null or f.provider_event_id = p_filter ->> 'provider_event_id') and (p_filter ->> 'owner' is null or f.owner = p_filter ->> 'owner')
+  )
+  select jsonb_build_object('items', (select coalesce(jsonb_agg(w.shown order by w.created_at desc, w.id desc), '[]')
+      from (select (x.f).created_at, (x.f).id, finding_row(x.f) shown from wanted x order by (x.f).created_at desc, (x.f).id desc limit least(p_limit, 200) offset p_offset) w), 'total', (select count(*) from wanted))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.list_flags(p_flag text DEFAULT NULL::text)
  RETURNS SETOF jsonb
  LANGUAGE sql
@@ -3453,6 +4139,18 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.list_payment_methods(p_tenant text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('outcome', 'done', 'methods', coalesce(jsonb_agg(x.item order by x.method), '[]')) from (
+    select distinct on (m.method) m.method, jsonb_build_object('method', m.method, 'provider', m.provider, 'of_tenant', m.tenant_id <> '*') item
+      from payment_methods m where m.tenant_id in (p_tenant, '*') order by m.method, m.tenant_id = '*') x
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.list_player_transactions(p_player uuid, p_limit integer, p_offset integer)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3468,6 +4166,17 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.list_products(p_tenant text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('outcome', 'done', 'products', coalesce(jsonb_agg(to_jsonb(p) || jsonb_build_object('points', p.points::text, 'updated_at', utc_text(p.updated_at))
+    order by p.provider, p.product_id), '[]')) from products p where p.tenant_id = p_tenant
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.list_reports(p_date date, p_run_no integer DEFAULT NULL::integer, p_account uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 50)
  RETURNS SETOF jsonb
  LANGUAGE sql
@@ -3477,6 +4186,19 @@ AS $function$
   select r.body || jsonb_build_object('checksum', r.checksum) from reconciliation_reports r
    where (p_date is null or r.report_date = p_date) and (p_run_no is null or r.run_no = p_run_no) and (p_account is null or r.account_id = p_account)
    order by r.report_date desc, r.run_no desc, r.account_id nulls first limit least(greatest(p_limit, 1), 200)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_runs(p_tenant text, p_provider text, p_limit integer, p_offset integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('items', (select coalesce(jsonb_agg(provider_run(r) order by r.created_at desc, r.id), '[]') from (
+      select * from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_tenant is null or x.tenant_id = p_tenant) and (p_provider is null or x.provider = p_provider)
+       order by x.created_at desc, x.id limit least(p_limit, 200) offset p_offset) r),
+    'total', (select count(*) from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_tenant is null or x.tenant_id = p_tenant) and (p_provider is null or x.provider = p_provider)))
 $function$
 ;
 
@@ -3514,6 +4236,16 @@ begin
     into answer using p_tenant, p_filter, p_limit, p_offset;
   return answer;
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.listed_until(p_provider text)
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select utc_text(greatest(coalesce((select max(e.occurred_at) from provider_events e where e.provider = p_provider and e.source = 'list'), '-infinity'), clock_timestamp() - interval '3 days'))
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.lock_accounts(p_ids uuid[])
@@ -3558,6 +4290,60 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.match_feed(p_run reconciliation_runs)
+ RETURNS SETOF provider_difference
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+AS $function$
+  with told as materialized (
+    select f.*, f.kind in ('deposit_captured', 'withdraw_paid', 'refund', 'refund_failed', 'chargeback', 'chargeback_won') moved,
+           case f.kind when 'deposit_failed' then 'deposit_captured' when 'withdraw_failed' then 'withdraw_paid' else f.kind end about,
+           f.occurred_at >= p_run.window_start and f.occurred_at < least(p_run.window_end, clock_timestamp() - make_interval(secs => (select p.grace_s from payment_providers p where p.provider = p_run.provider))) inside,
+           r.name, row_number() over (partition by f.tx_id, f.kind, r.name order by f.occurred_at, f.nth) nth_of_its_kind
+      from provider_feed f cross join lateral (select case when f.kind in ('deposit_captured', 'withdraw_paid') then '' else coalesce(f.ref, '') end name) r
+     where f.run_id = p_run.id and (p_run.tenant_id is null or f.tenant_id = p_run.tenant_id)
+  ), ours as materialized (
+    select o.*, coalesce(o.ref, '') as name, o.at >= p_run.window_start and o.at < least(p_run.window_end, clock_timestamp() - make_interval(secs => (select p.grace_s from payment_providers p where p.provider = p_run.provider))) inside
+      from provider_facts(p_run) o
+     where o.at >= p_run.window_start and o.at < p_run.window_end or o.tx_id in (select t.tx_id from told t)
+  ), joined as (
+    select t, o, d.state deposit_state, w.state withdrawal_state, coalesce(d.amount, w.amount) asked_amount, coalesce(d.currency, w.currency) asked_currency, coalesce(t.tenant_id, d.tenant_id, w.tenant_id, o.tenant_id) tenant,
+           coalesce(t.player_id, d.player_id, w.player_id, o.player_id) player,
+           exists (select from told x where x.tx_id = o.tx_id and x.about = o.kind and not x.moved) denied
+      from (select * from told x where x.moved) t
+      full join ours o on o.tx_id = t.tx_id and o.kind = t.kind and o.name = t.name
+      left join deposits d on d.id = t.tx_id and d.provider = p_run.provider
+      left join withdrawals w on w.id = t.tx_id and w.tenant_id = coalesce(t.tenant_id, w.tenant_id)
+  ), judged as (
+    select j.*, case
+        when (j.t).nth is not null and not (j.t).inside then null
+        when (j.t).nth_of_its_kind > 1 and (j.t).tx_id is not null and (j.t).kind in ('deposit_captured', 'withdraw_paid') then 'duplicate'
+        when (j.t).nth is null then case when not (j.o).inside then null when j.denied then 'status_mismatch' else 'missing_in_psp' end
+        when (j.t).currency <> coalesce((j.o).currency, j.asked_currency) then 'currency_mismatch'
+        when (j.t).amount <> coalesce((j.o).amount, case when (j.t).kind in ('deposit_captured', 'withdraw_paid') then j.asked_amount end) then 'amount_mismatch'
+        when (j.o).tx_id is not null then null
+        when j.deposit_state = 'failed' or j.withdrawal_state in ('rejected', 'canceled', 'payout_failed') then 'status_mismatch'
+        else 'missing_in_ledger' end as type
+      from joined j
+  )
+  select (j.type, case j.type when 'duplicate' then 'CRITICAL' when 'missing_in_psp' then 'WARN' when 'status_mismatch' then 'WARN' else 'ERROR' end, j.tenant, j.player, coalesce((j.t).tx_id, (j.o).tx_id),
+          coalesce((j.t).event_id, (j.o).event_id, (j.o).kind || ':' || (j.o).tx_id), coalesce((j.t).provider_ref, (j.o).provider_ref),
+          case j.type when 'duplicate' then 'The provider moved the money of one transaction more than once.'
+                      when 'missing_in_ledger' then 'The provider moved money that the ledger has not.'
+                      when 'missing_in_psp' then 'The ledger moved money for the provider that the provider does not list.'
+                      when 'status_mismatch' then 'Provider and ledger do not agree on whether a payment happened.'
+                      when 'currency_mismatch' then 'Provider and ledger name different currencies.'
+                      else 'Provider and ledger name different amounts.' end,
+          coalesce((j.t).occurred_at, (j.o).at),
+          case when (j.t).nth is not null then jsonb_strip_nulls(jsonb_build_object('kind', (j.t).kind, 'amount_minor', (j.t).amount::text, 'currency', (j.t).currency, 'ref', (j.t).ref, 'occurred_at', utc_text((j.t).occurred_at))) end,
+          case when (j.o).tx_id is not null then jsonb_strip_nulls(jsonb_build_object('kind', (j.o).kind, 'amount_minor', (j.o).amount::text, 'currency', (j.o).currency, 'at', utc_text((j.o).at)))
+               when j.asked_amount is not null then jsonb_strip_nulls(jsonb_build_object('amount_minor', j.asked_amount::text, 'currency', j.asked_currency, 'state', coalesce(j.deposit_state, j.withdrawal_state))) end)::provider_difference
+    from judged j where j.type is not null
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.migration_json(p_migration data_migrations)
  RETURNS jsonb
  LANGUAGE sql
@@ -3590,20 +4376,115 @@ AS $function$
 declare
   asked   text := case when flag_on('allow_test_payment_methods', p_order ->> 'tenant_id', p_order ->> 'player_id') then lower(p_outcome) end;
   success text := case p_action when 'authorize_deposit' then 'AUTHORIZED' when 'capture_deposit' then 'CAPTURED' when 'payout_withdrawal' then 'PAID' else 'REVERSED' end;
-  decided text := case when asked in ('fail', 'failed') then 'FAILED' when asked in ('timeout', 'pending') then 'PENDING' else success end;
   tx      text := p_order ->> 'tx_id';
+  amount  bigint := minor_units(p_order -> 'amount_minor');
   event   psp_events;
+  fresh   boolean := false;
 begin
-  insert into psp_events (provider, action, psp_idem_key, tx_id, tenant_id, player_id, amount, currency, status, provider_ref, provider_event_id)
-  values ('mockpsp', p_action, p_key, tx::uuid, p_order ->> 'tenant_id', (p_order ->> 'player_id')::uuid, minor_units(p_order -> 'amount_minor'), p_order ->> 'currency',
-          decided, 'mockpsp:' || tx, p_action || ':' || tx || ':' || left(encode(sha256(convert_to(p_key, 'UTF8')), 'hex'), 8))
-  on conflict (provider, action, psp_idem_key) do update set status = excluded.status, occurred_at = clock_timestamp() where psp_events.status = 'PENDING'
-  returning * into event;
+  perform pg_advisory_xact_lock(hashtextextended('mockpsp', 65)); -- one number after the other
+  select * into event from psp_events e where e.provider = 'mockpsp' and e.action = p_action and e.psp_idem_key = p_key;
   if event.provider is null then
-    select * into strict event from psp_events e where e.provider = 'mockpsp' and e.action = p_action and e.psp_idem_key = p_key;
+    insert into psp_events (provider, action, psp_idem_key, tx_id, tenant_id, player_id, amount, currency, status, provider_ref, provider_event_id, no, mode, told_amount, decides_at)
+    select 'mockpsp', p_action, p_key, tx::uuid, p_order ->> 'tenant_id', (p_order ->> 'player_id')::uuid, amount, p_order ->> 'currency',
+           case when asked in ('fail', 'failed', 'decline') then 'FAILED' when asked in ('timeout', 'pending', 'timeout_then_success') then 'PENDING' else success end,
+           'mockpsp:' || tx, p_action || ':' || tx || ':' || left(encode(sha256(convert_to(p_key, 'UTF8')), 'hex'), 8),
+           1 + coalesce((select max(e.no) from psp_events e where e.provider = 'mockpsp'), 0),
+           case when asked in ('duplicate', 'out_of_order', 'partial', 'lost', 'timeout_then_success') then asked else 'success' end,
+           case when asked = 'partial' and amount > 1 then amount / 2 end, case when asked = 'timeout_then_success' then clock_timestamp() + interval '3 seconds' end
+    returning * into event;
+    fresh := true;
+    if event.status <> 'PENDING' then perform mockpsp_tell(event); end if;
+  elsif event.status = 'PENDING' and asked is distinct from 'timeout' and asked is distinct from 'pending' and (event.decides_at is null or event.decides_at <= clock_timestamp()) then
+    update psp_events e set status = case when asked in ('fail', 'failed', 'decline') then 'FAILED' else success end, occurred_at = clock_timestamp()
+     where e.provider = 'mockpsp' and e.action = p_action and e.psp_idem_key = p_key returning * into event;
+    perform mockpsp_tell(event);
   end if;
-  return jsonb_build_object('provider', 'mockpsp', 'status', event.status, 'provider_ref', event.provider_ref, 'provider_event_id', event.provider_event_id,
-    'amount_minor', event.amount::text, 'currency', event.currency, 'occurred_at', utc_text(event.occurred_at));
+  if event.mode = 'lost' and fresh then return '{"status": "PENDING"}'; end if; -- the money moved, and nobody is told who does not ask again
+  return jsonb_build_object('provider', 'mockpsp', 'status', case when event.told_amount is null then event.status else 'PENDING' end, 'provider_ref', event.provider_ref,
+    'provider_event_id', event.provider_event_id, 'amount_minor', coalesce(event.told_amount, event.amount)::text, 'currency', event.currency, 'occurred_at', utc_text(event.occurred_at));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.mockpsp_callbacks(p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  event psp_events;
+  found_ jsonb;
+begin
+  for event in update psp_events e set status = case e.action when 'authorize_deposit' then 'AUTHORIZED' when 'capture_deposit' then 'CAPTURED' when 'payout_withdrawal' then 'PAID' else 'REVERSED' end,
+                      occurred_at = clock_timestamp() where e.status = 'PENDING' and e.decides_at <= clock_timestamp() returning * loop
+    perform mockpsp_tell(event);
+  end loop;
+  with due as (
+      select x.id, x.due_at from psp_callbacks x where x.sent_at is null and x.attempts < 8 and x.due_at <= clock_timestamp() order by x.due_at, x.id limit least(p_limit, 100) for update skip locked
+    ), taken as (
+      update psp_callbacks c set attempts = c.attempts + 1, due_at = clock_timestamp() + interval '10 seconds' * 2 ^ c.attempts from due d where c.id = d.id returning c.id, c.body, d.due_at as was_due)
+    select coalesce(jsonb_agg(jsonb_build_object('id', t.id::text, 'body', t.body) order by t.was_due, t.id), '[]') into found_ from taken t;
+  return found_;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.mockpsp_event(e psp_events)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('provider_event_id', e.provider_event_id, 'event_type', case
+      when e.action = 'authorize_deposit' then case e.status when 'AUTHORIZED' then 'deposit_authorized' else 'deposit_failed' end
+      when e.action = 'capture_deposit' then case e.status when 'CAPTURED' then 'deposit_captured' else 'deposit_failed' end
+      when e.action = 'payout_withdrawal' then case e.status when 'PAID' then 'withdraw_paid' else 'withdraw_failed' end
+      else case e.status when 'REVERSED' then 'deposit_refunded' else 'refund_failed' end end,
+    'provider_ref', e.provider_ref, 'tx_id', e.tx_id, 'tenant_id', e.tenant_id, 'player_id', e.player_id, 'amount_minor', coalesce(e.told_amount, e.amount)::text, 'currency', e.currency,
+    'idempotency_key', e.psp_idem_key, 'ref', case e.action when 'refund_deposit' then left(e.psp_idem_key, 100) end, 'occurred_at', utc_text(e.occurred_at))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.mockpsp_list(p_from timestamp with time zone, p_to timestamp with time zone, p_after bigint, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with page as (
+    select e.* from psp_events e where e.provider = 'mockpsp' and e.occurred_at >= p_from and e.occurred_at < p_to and e.no > coalesce(p_after, 0) order by e.no limit least(greatest(p_limit, 1), 1000)
+  )
+  select jsonb_build_object('events', (select coalesce(jsonb_agg(mockpsp_event(p) || jsonb_build_object('no', p.no::text) order by p.no), '[]') from page p where p.status <> 'PENDING'),
+    'next', (select case when count(*) = least(greatest(p_limit, 1), 1000) then max(p.no)::text end from page p),
+    -- numbers are given without a gap: one that is missing below the last is an event that is not told
+    'gap', (select min(n.before)::text from (select e.no, lag(e.no, 1, 0::bigint) over (order by e.no) before from psp_events e where e.provider = 'mockpsp' and e.no is not null) n where n.no > n.before + 1),
+    'last', (select coalesce(max(e.no), 0)::text from psp_events e where e.provider = 'mockpsp'))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.mockpsp_sent(p_callbacks jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  update psp_callbacks c set sent_at = clock_timestamp() where c.id in (select x::bigint from jsonb_array_elements_text(p_callbacks) x)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.mockpsp_tell(e psp_events)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if e.mode = 'lost' then return; end if;
+  if e.mode = 'out_of_order' and e.action = 'capture_deposit' then
+    insert into psp_callbacks (due_at, event_id, body) values (clock_timestamp() + interval '2 seconds', 'authorize:' || e.provider_event_id,
+      (mockpsp_event(e) || jsonb_build_object('provider_event_id', 'authorize:' || e.provider_event_id, 'event_type', 'deposit_authorized'))::text);
+  end if;
+  insert into psp_callbacks (due_at, event_id, body)
+  select clock_timestamp(), e.provider_event_id, mockpsp_event(e)::text from generate_series(1, case e.mode when 'duplicate' then 2 else 1 end);
 end $function$
 ;
 
@@ -3623,7 +4504,11 @@ AS $function$
     'dead_backfill_items', (select count(distinct i.item)::text from data_migration_items i join data_migrations m on m.id = i.migration_id
       where i.status = 'dead' and case m.type when 'wallet_snapshots'
         then not exists (select from data_migrations l where l.type = m.type and l.metadata ->> 'tenant_id' = m.metadata ->> 'tenant_id' and l.created_at > m.created_at and l.completed_at is not null)
-        else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end))
+        else exists (select from provider_events e where e.id = i.item::uuid and e.status = 'dead') end),
+    'payment_events', payment_backlog(),
+    'incomplete_runs', (select count(*)::text from (select distinct on (r.provider) r.status from reconciliation_runs r
+      where r.provider <> 'wallet_ledger' and r.created_at > clock_timestamp() - interval '3 days' and not r.dry_run and r.status in ('completed', 'incomplete', 'failed') order by r.provider, r.created_at desc) last
+      where last.status <> 'completed'))
 $function$
 ;
 
@@ -3929,6 +4814,21 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.own_finding(p_tenant text, p_actor text, p_finding uuid, p_owner text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  f reconciliation_findings := find_finding(p_tenant, p_finding);
+begin
+  update reconciliation_findings x set owner = p_owner, updated_at = clock_timestamp() where x.id = f.id returning * into f;
+  perform audit(p_actor, 'FIN_FINDING_OWNER', 'finding', f.id::text, null, jsonb_build_object('owner', p_owner));
+  return jsonb_build_object('outcome', 'done', 'finding', finding_row(f));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.pay_withdrawal(p_tx withdrawals, p_actor text, p_result jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3953,6 +4853,29 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.payment_backlog()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('waiting', (count(*) filter (where e.status in ('received', 'failed')))::text, 'held', (count(*) filter (where e.status = 'held'))::text,
+    'dead', (count(*) filter (where e.status = 'dead'))::text, 'oldest_s', coalesce(ceil(extract(epoch from clock_timestamp() - min(e.received_at) filter (where e.status in ('received', 'failed')))), 0)::text)
+    from provider_events e where e.source <> 'file' and e.processed_at is null
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.payout_order(w withdrawals, a payout_attempts)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('provider', a.provider, 'key', 'tx_' || w.id || ':' || a.idempotency_key, 'tx_id', w.id, 'tenant_id', w.tenant_id, 'player_id', w.player_id, 'amount_minor', w.amount::text,
+    'currency', w.currency, 'address', w.metadata -> 'address', 'provider_ref', a.provider_ref, 'asked_at', utc_text(a.created_at))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.plan_backfill(p_type text, p_from date, p_to date, p_limit integer)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3974,7 +4897,7 @@ CREATE OR REPLACE FUNCTION public.plan_credit(p_event provider_events)
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
-  owner   text := coalesce(p_event.payload ->> 'uid', p_event.payload #>> '{customer,metadata,uid}', p_event.payload #>> '{order,customer,metadata,uid}', p_event.payload ->> 'player_id');
+  owner   text := coalesce(p_event.payload ->> 'uid', p_event.payload #>> '{customer,metadata,uid}', p_event.payload #>> '{order,customer,metadata,uid}', p_event.payload ->> 'player_id', p_event.player_id::text);
   line    record;
   product products;
   known   order_lines;
@@ -4007,7 +4930,7 @@ CREATE OR REPLACE FUNCTION public.plan_event(p_event provider_events)
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'public'
-RETURN CASE WHEN ((p_event).type = ANY (ARRAY['ON_ORDER_COMPLETED'::text, 'ON_DELIVERY_ITEM_ADDED'::text])) THEN plan_credit(p_event) WHEN ((p_event).type = ANY (ARRAY['ON_REFUND'::text, 'ON_CHARGEBACK'::text])) THEN plan_reversal(p_event) ELSE '{"steps": [], "action": "ignore"}'::jsonb END
+RETURN CASE WHEN ((p_event).kind IS NOT NULL) THEN jsonb_build_object('action', 'settle', 'steps', jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('action', (p_event).kind, 'tx_id', (p_event).tx_id, 'amount_minor', ((p_event).amount)::text, 'currency', (p_event).currency)))) WHEN ((p_event).type = ANY (ARRAY['ON_ORDER_COMPLETED'::text, 'ON_DELIVERY_ITEM_ADDED'::text, 'ON_SUBSCRIPTION_RENEWED'::text])) THEN plan_credit(p_event) WHEN ((p_event).type = ANY (ARRAY['ON_REFUND'::text, 'ON_CHARGEBACK'::text])) THEN plan_reversal(p_event) ELSE '{"steps": [], "action": "ignore"}'::jsonb END
 ;
 
 CREATE OR REPLACE FUNCTION public.plan_in_force(p_site uuid, p_at timestamp with time zone, OUT quota bigint, OUT soft boolean, OUT multiplier numeric, OUT policy text)
@@ -4114,6 +5037,26 @@ begin
     return post_pair(p_tenant, p_key, p_ids[1], p_details[1], p_account, p_amount, p_reserved, p_overdraw, p_reverses, p_reversible);
   end if;
   return post_many(p_tenant, p_key, p_ids, p_details, p_move, p_account, p_amount, p_reserved, p_overdraw, p_reverses, p_reversible);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.post_correction(c finding_corrections, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  body   jsonb := jsonb_build_object('owner_id', c.player_id, 'currency', c.currency, 'amount_minor', abs(c.delta)::text, 'kind', 'correction', 'reference', c.finding_id, 'reason', c.reason, 'actor', p_actor,
+    'overdraw', c.delta < 0 and flag_on('allow_negative_balance', c.tenant_id, c.player_id::text));
+  answer jsonb;
+begin
+  perform from legacy_balances l where l.tenant_id = c.tenant_id and l.player_id = c.player_id and l.currency = c.currency for no key update;
+  answer := case when c.delta > 0 then credit_wallet(c.tenant_id, 'finding', 'correction:' || c.id, body) else debit_wallet(c.tenant_id, 'finding', 'correction:' || c.id, body) end;
+  if answer ->> 'outcome' <> 'done' then return answer; end if;
+  perform move_legacy(c.tenant_id, c.player_id, c.currency, c.delta, 0);
+  update finding_corrections x set state = 'posted', decided_by = p_actor, decided_at = clock_timestamp(), transfer_id = (answer -> 'transfer_ids' ->> 0)::uuid where x.id = c.id returning * into c;
+  perform audit(p_actor, 'FIN_CORRECTION_POSTED', 'finding', c.finding_id::text, null, correction_row(c));
+  return jsonb_build_object('outcome', 'done', 'correction', correction_row(c), 'finding', close_finding(c.finding_id, p_actor, 'A correcting transfer was posted: ' || c.reason, true));
 end $function$
 ;
 
@@ -4229,6 +5172,70 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.process_due_events(p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+begin
+  return process_events((select coalesce(jsonb_agg(e.id), '[]') from (
+    select e.id from provider_events e where e.source <> 'file' and e.status in ('received', 'failed', 'held') and (e.next_attempt_at <= clock_timestamp()
+       or e.status = 'received' and e.received_at < clock_timestamp() - interval '20 seconds')
+     order by e.next_attempt_at nulls first, e.received_at limit least(p_limit, 200)) e));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.process_event(p_event uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  became jsonb;
+  cause  text;
+  event  provider_events;
+begin
+  begin
+    return jsonb_build_object('id', p_event, 'outcome', apply_event(p_event) ->> 'outcome');
+  exception when others then
+    get stacked diagnostics cause = message_text;
+  end;
+  update provider_events e set attempts = e.attempts + 1, failures = e.failures + 1, last_error = left(cause, 1000), status = case when e.failures >= 7 then 'dead' else 'failed' end,
+         next_attempt_at = clock_timestamp() + interval '10 seconds' * 2 ^ e.failures where e.id = p_event returning * into event;
+  if event.status = 'dead' then
+    perform event_finding(event, 'event_dead', 'ERROR', 'An event of a provider could not be applied and is not tried any more: ' || left(cause, 200));
+  end if;
+  return jsonb_build_object('id', p_event, 'outcome', event.status, 'cause', cause);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.process_events(p_events jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  event uuid;
+  done  jsonb := '[]';
+begin
+  -- one event of each player, in the order of players: so no call ever waits in a circle, neither with its like nor with the player
+  for event in select e.id from provider_events e where e.id in (select distinct on (d.player_id) d.id from provider_events d
+     where d.id in (select x::uuid from jsonb_array_elements_text(p_events) x)
+       and (d.status = 'received' or d.status in ('failed', 'held') and d.next_attempt_at <= clock_timestamp()) order by d.player_id, d.occurred_at, d.id)
+   order by e.player_id limit 200 for update skip locked loop
+    done := done || process_event(event);
+  end loop;
+  return done;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.progress_dispute_export(p_id bigint, p_attempt integer, p_rows_done bigint, p_lease_s integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -4275,6 +5282,47 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.provider_facts(p_run reconciliation_runs)
+ RETURNS TABLE(kind text, tx_id uuid, ref text, tenant_id text, player_id uuid, amount bigint, currency text, at timestamp with time zone, event_id text, provider_ref text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select 'deposit_captured', d.id, null, d.tenant_id, d.player_id, d.amount, d.currency,
+         coalesce((select t.created_at from transfers t where t.id = derived_uuid('key|' || d.tenant_id || '|deposit|tx_' || d.id || ':capture')), d.updated_at), d.provider_event_id, d.provider_ref
+    from deposits d where d.provider = p_run.provider and d.state = 'completed' and (p_run.tenant_id is null or d.tenant_id = p_run.tenant_id)
+  union all
+  select 'withdraw_paid', w.id, null, w.tenant_id, w.player_id, w.amount, w.currency, w.paid_at, w.provider_event_id, w.provider_ref
+    from withdrawals w where w.provider = p_run.provider and w.state = 'paid' and (p_run.tenant_id is null or w.tenant_id = p_run.tenant_id)
+  union all
+  select r.kind, d.id, r.ref, d.tenant_id, d.player_id, r.amount, d.currency, r.created_at, e.event_id, e.provider_ref
+    from deposit_reversals r join deposits d on d.id = r.deposit_id join provider_events e on e.id = r.event where r.provider = p_run.provider and (p_run.tenant_id is null or d.tenant_id = p_run.tenant_id)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.provider_of(p_tenant text, p_method text, p_tests boolean)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select m.provider from payment_methods m join payment_providers p on p.provider = m.provider
+   where m.method = p_method and m.tenant_id in (p_tenant, '*') and (p_tests or not p.test_only)
+   order by m.tenant_id = '*' limit 1
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.provider_run(r reconciliation_runs)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', r.id, 'provider', r.provider, 'tenant_id', r.tenant_id, 'status', r.status, 'window_start', utc_text(r.window_start), 'window_end', utc_text(r.window_end),
+    'dry_run', r.dry_run, 'idempotency_key', r.idempotency_key, 'requested_by', r.requested_by, 'stats', r.stats_json, 'error', r.error_json, 'created_at', utc_text(r.created_at), 'updated_at', utc_text(r.updated_at))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.psp_events_guard()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4285,6 +5333,21 @@ begin
     raise exception 'The first result of a provider is final.' using errcode = 'RK044';
   end if;
   return null;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.purge_feed()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  gone bigint;
+begin
+  delete from provider_feed f where (f.run_id, f.nth) in (select x.run_id, x.nth from provider_feed x join reconciliation_runs r on r.id = x.run_id where r.updated_at < clock_timestamp() - interval '90 days' limit 10000);
+  get diagnostics gone = row_count;
+  return gone;
 end $function$
 ;
 
@@ -4332,6 +5395,30 @@ begin
   if not found then raise exception 'The site has no such export.' using errcode = 'RK017'; end if;
   return export_row(e);
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_export(p_user uuid, p_platform_admin boolean, p_ref text, p_month text, p_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site  uuid := require_capability(p_user, p_platform_admin, p_ref, 'billing:view');
+  found_ jsonb := read_dispute_export(site, p_month, p_id::bigint);
+begin
+  return found_ || jsonb_build_object('snapshot_hash', (select i.snapshot_hash from invoice_snapshot i where i.site_id = site and i.year_month = p_month));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_finding(p_tenant text, p_finding uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select finding_row(f) || jsonb_build_object('raw', f.raw, 'corrections', (select coalesce(jsonb_agg(correction_row(c) order by c.created_at), '[]') from finding_corrections c where c.finding_id = f.id))
+    from reconciliation_findings f where f.id = p_finding and (p_tenant is null or f.tenant_id = p_tenant)
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.read_invoice_proof(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
@@ -4468,6 +5555,35 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_run(p_tenant text, p_run uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select provider_run(r) from reconciliation_runs r where r.id = p_run and r.provider <> 'wallet_ledger' and (p_tenant is null or r.tenant_id = p_tenant)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_settlement(p_ref text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  return jsonb_build_object('site_id', site, 'currency', (select p.settle_currency from site_plans p where p.site_id = site), 'from', (select p.settle_from from site_plans p where p.site_id = site),
+    'overage_price_per_1k', (select p.overage_price_per_1k::text from site_plans p where p.site_id = site),
+    'balances', (select coalesce(jsonb_object_agg(a.currency, a.balance::text), '{}') from accounts a where a.owner_id = site and a.tenant_id = 'sites' and a.kind = 'available'),
+    'settled', (select coalesce(jsonb_agg(x.item order by x.year_month desc), '[]') from (
+      select s.year_month, jsonb_build_object('year_month', s.year_month, 'amount_minor', s.amount::text, 'currency', s.currency, 'overage_count', s.overage_count::text, 'price_per_1k', s.price_per_1k::text,
+             'snapshot_hash', s.snapshot_hash, 'transfer_id', s.transfer_id, 'settled_at', utc_text(s.settled_at)) item
+        from invoice_settlements s where s.site_id = site order by s.year_month desc limit 24) x));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.read_site_plan(p_user uuid, p_platform_admin boolean, p_ref text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4485,16 +5601,6 @@ CREATE OR REPLACE FUNCTION public.read_site_quota(p_user uuid, p_platform_admin 
 AS $function$
 begin
   return site_quota(require_capability(p_user, p_platform_admin, p_ref, null));
-end $function$
-;
-
-CREATE OR REPLACE FUNCTION public.read_site_tracker(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
- RETURNS jsonb
- LANGUAGE plpgsql
- SET search_path TO 'pg_catalog', 'public'
-AS $function$
-begin
-  return site_tracker(require_capability(p_user, p_platform_admin, p_ref, null)::text, p_month);
 end $function$
 ;
 
@@ -4537,8 +5643,47 @@ begin
   return jsonb_build_object('transaction', withdrawal_row(w),
     'payout_attempts', (select coalesce(jsonb_agg(attempt_row(a) order by a.attempt_no), '[]') from payout_attempts a where a.withdraw_tx_id = w.id),
     'payout_attempt', (select attempt_row(a) from payout_attempts a where a.id = p_attempt),
-    'order', (select jsonb_build_object('key', 'tx_' || w.id || ':' || a.idempotency_key, 'tx_id', w.id, 'tenant_id', w.tenant_id, 'player_id', w.player_id,
-                'amount_minor', w.amount::text, 'currency', w.currency) from payout_attempts a where a.id = p_attempt));
+    'order', (select payout_order(w, a) from payout_attempts a where a.id = p_attempt));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.receive_events(p_provider text, p_account text, p_source text, p_events jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  kept jsonb;
+begin
+  if p_source not in ('list', 'file') then raise exception 'Events come from a list or a file.' using errcode = 'RK015'; end if;
+  select jsonb_agg(keep_event(p_provider, p_account, p_source, 'none', sha256(convert_to(e.event::text, 'UTF8')), e.event) order by e.n) into kept
+    from jsonb_array_elements(p_events) with ordinality e (event, n);
+  return jsonb_build_object('known', (select count(*)::text from jsonb_array_elements(kept) k where not (k -> 'created')::boolean),
+    'created', (select count(*)::text from jsonb_array_elements(kept) k where (k -> 'created')::boolean), 'due', (select coalesce(jsonb_agg(k -> 'id'), '[]') from jsonb_array_elements(kept) k where (k -> 'due')::boolean));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.receive_webhook(p_provider text, p_account text, p_signature text, p_hash bytea, p_events jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  provider payment_providers;
+  kept     jsonb;
+begin
+  select * into provider from payment_providers p where p.provider = p_provider;
+  if provider.provider is null then return '{"outcome": "refused", "code": "UNSUPPORTED_PROVIDER"}'; end if;
+  if p_signature <> 'valid' and (not provider.test_only or exists (
+       select from jsonb_array_elements(p_events) e cross join lateral event_owner(p_provider, p_account, e) o where flag_on('webhook_signature_enforced', coalesce(o.tenant_id, 'unassigned'), o.player_id::text))) then
+    return '{"outcome": "refused", "code": "WEBHOOK_SIGNATURE_INVALID"}';
+  end if;
+  select jsonb_agg(keep_event(p_provider, p_account, 'webhook', p_signature, p_hash, e.event) order by e.n) into kept from jsonb_array_elements(p_events) with ordinality e (event, n);
+  return jsonb_build_object('outcome', 'done', 'events', coalesce(kept, '[]'));
 end $function$
 ;
 
@@ -4648,7 +5793,7 @@ CREATE OR REPLACE FUNCTION public.reconciliation_runs_guard()
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 begin
-  if exists (select from was where status in ('completed', 'failed')) then
+  if exists (select from was where status in ('completed', 'incomplete', 'failed')) then
     raise exception 'A run that has ended does not change.' using errcode = 'RK051';
   end if;
   return null;
@@ -4716,10 +5861,12 @@ CREATE OR REPLACE FUNCTION public.record_finding(p_provider text, p_tenant text,
  LANGUAGE sql
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
-  insert into reconciliation_findings as f (provider, tenant_id, player_id, tx_id, provider_event_id, provider_ref, finding_type, severity, message, raw)
-  values (p_provider, p_tenant, p_player, p_tx, p_raw ->> 'provider_event_id', p_raw ->> 'provider_ref', p_type, p_severity, p_message, p_raw)
-  on conflict (provider, provider_event_id, finding_type) do update set updated_at = clock_timestamp(), status = 'OPEN',
-    reopened_count = f.reopened_count + case f.status when 'RESOLVED' then 1 else 0 end
+  insert into reconciliation_findings as f (provider, tenant_id, player_id, tx_id, provider_event_id, provider_ref, finding_type, severity, message, raw, run_id)
+  values (p_provider, p_tenant, p_player, p_tx, left(coalesce(p_raw ->> 'provider_event_id', 'tx:' || p_tx), 128), left(p_raw ->> 'provider_ref', 128), p_type, p_severity, p_message, p_raw, (p_raw ->> 'run_id')::uuid)
+  on conflict (provider, provider_event_id, finding_type) do update set updated_at = clock_timestamp(), seen_at = clock_timestamp(),
+    status = case when f.accepted and f.raw - 'run_id' = excluded.raw - 'run_id' then f.status else 'OPEN' end, raw = excluded.raw, message = excluded.message, run_id = excluded.run_id,
+    accepted = f.accepted and f.raw - 'run_id' = excluded.raw - 'run_id',
+    reopened_count = f.reopened_count + case when f.status = 'RESOLVED' and not (f.accepted and f.raw - 'run_id' = excluded.raw - 'run_id') then 1 else 0 end
   returning f.id
 $function$
 ;
@@ -4746,13 +5893,14 @@ CREATE OR REPLACE FUNCTION public.record_provider_event(p_tenant text, p_provide
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
-  wanted uuid := derived_uuid(concat_ws('|', 'event', p_tenant, p_provider, coalesce(p_account, ''), p_event_id));
-  fresh  boolean;
+  fresh boolean;
 begin
   insert into provider_events (id, tenant_id, provider, account, event_id, type, payload, payload_hash, occurred_at)
-  values (wanted, p_tenant, p_provider, coalesce(p_account, ''), p_event_id, p_type, p_payload, p_hash, p_occurred) on conflict do nothing;
+  values (derived_uuid(concat_ws('|', 'event', p_tenant, p_provider, coalesce(p_account, ''), p_event_id)), p_tenant, p_provider, coalesce(p_account, ''), p_event_id, p_type, p_payload, p_hash, p_occurred)
+  on conflict do nothing;
   fresh := found;
-  return query select e.id, fresh, e.payload_hash = p_hash, e.processed_at is not null from provider_events e where e.id = wanted;
+  return query select e.id, fresh, e.payload_hash = p_hash and e.tenant_id = p_tenant, e.processed_at is not null
+    from provider_events e where e.provider = p_provider and e.account = coalesce(p_account, '') and e.event_id = p_event_id and e.item = '';
 end $function$
 ;
 
@@ -4882,6 +6030,30 @@ begin
    where x.site_id = (p_state ->> 'site_id')::uuid and x.year_month = p_state ->> 'year_month'
      and x.max_id = (p_state ->> 'max_id')::bigint and x.max_adjustment_id = (p_state ->> 'max_adjustment_id')::bigint;
   return export_row(e);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.request_run(p_provider text, p_tenant text, p_from timestamp with time zone, p_to timestamp with time zone, p_dry_run boolean, p_key text, p_by text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  run reconciliation_runs;
+begin
+  if not exists (select from payment_providers p where p.provider = p_provider and p.can_list) then return declined('UNSUPPORTED_PROVIDER', '{"sentence": "There is no such provider that can be reconciled."}'); end if;
+  if (p_from < p_to and p_to - p_from <= interval '31 days') is not true then
+    raise exception 'The window begins before it ends, and is at most 31 days long.' using errcode = 'RK015';
+  end if;
+  insert into reconciliation_runs (provider, tenant_id, window_start, window_end, dry_run, idempotency_key, requested_by) values (p_provider, p_tenant, p_from, p_to, p_dry_run, p_key, p_by)
+  on conflict (provider, tenant_id, idempotency_key) where idempotency_key is not null do nothing returning * into run;
+  if run.id is null then
+    select * into run from reconciliation_runs r where r.provider = p_provider and r.tenant_id is not distinct from p_tenant and r.idempotency_key = p_key;
+    if (run.window_start, run.window_end, run.dry_run) is distinct from (p_from, p_to, p_dry_run) then return declined('IDEMPOTENCY_CONFLICT', '{"sentence": "This key was used with another run."}'); end if;
+    return jsonb_build_object('outcome', 'done', 'run', provider_run(run), 'replayed', true);
+  end if;
+  return jsonb_build_object('outcome', 'done', 'run', provider_run(run));
 end $function$
 ;
 
@@ -5026,6 +6198,24 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.resolve_finding(p_tenant text, p_actor text, p_finding uuid, p_reason text, p_accepted boolean)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  f reconciliation_findings := find_finding(p_tenant, p_finding);
+begin
+  if btrim(coalesce(p_reason, '')) = '' then return declined('REASON_REQUIRED'); end if;
+  if f.status = 'RESOLVED' then return jsonb_build_object('outcome', 'done', 'changed', false, 'finding', finding_row(f)); end if;
+  if exists (select from finding_corrections c where c.finding_id = f.id and c.state = 'proposed') then
+    return declined('CORRECTION_PENDING', '{"sentence": "A correction of this finding waits for a decision."}');
+  end if;
+  return jsonb_build_object('outcome', 'done', 'changed', true, 'finding', close_finding(f.id, p_actor, p_reason, p_accepted));
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.restore_lots(p_original bigint, p_reversal uuid)
  RETURNS void
  LANGUAGE sql
@@ -5119,6 +6309,50 @@ begin
     if answer ->> 'outcome' = 'done' then perform restore_lots(original.no, call.id); end if;
   end if;
   return end_call(p_tenant, p_scope, p_key, 'reverse', call.id, call.hash, answer);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.reverse_deposit(p_event provider_events, p_deposit deposits)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  original uuid := derived_uuid('key|' || p_deposit.tenant_id || '|deposit|tx_' || p_deposit.id || ':capture');
+  answer   jsonb := '{"outcome": "done"}';
+  funds    numeric;
+begin
+  if p_deposit.refunded + p_deposit.charged_back + p_event.amount > p_deposit.amount then
+    if p_deposit.refunded + p_event.amount <= p_deposit.amount then return held('chargeback_won'); end if; -- a dispute that is won makes room for it
+    return event_finding(p_event, 'amount_mismatch', 'ERROR', 'More was taken back from a deposit than it had brought; no money was moved.',
+      jsonb_build_object('expected', jsonb_build_object('amount_minor', (p_deposit.amount - p_deposit.refunded - p_deposit.charged_back)::text)));
+  end if;
+  if exists (select from transfers t where t.id = original) then
+    -- what the wallet cannot bear now leaves no refusal under the key: the key is of the try
+    answer := reverse(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref, nullif(p_event.attempts, 0)), jsonb_build_object('transfer_id', original,
+      'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider, 'provider_event_id', p_event.kind || ':' || p_event.ref,
+      'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    if answer ->> 'code' = 'REVERSAL_EXCEEDS_ORIGINAL' then -- what a won dispute gave back is taken again, which is no part of the original
+      answer := debit_wallet(p_deposit.tenant_id, 'deposit', concat_ws(':', p_event.kind, p_event.provider, p_event.ref, 'again', nullif(p_event.attempts, 0)), jsonb_build_object(
+        'owner_id', p_deposit.player_id, 'currency', p_deposit.currency, 'amount_minor', p_event.amount::text, 'kind', p_event.kind, 'reference', p_deposit.id, 'provider', p_event.provider,
+        'provider_event_id', p_event.kind || ':' || p_event.ref, 'overdraw', flag_on('allow_negative_balance', p_deposit.tenant_id, p_deposit.player_id::text)));
+    end if;
+    if answer ->> 'code' = 'INSUFFICIENT_FUNDS' then
+      perform event_finding(p_event, 'reversal_uncovered', 'ERROR', 'The wallet cannot bear what the provider has taken back, and may not go below zero.');
+      return held('funds', interval '1 hour');
+    elsif answer ->> 'outcome' <> 'done' then return answer; end if;
+  end if;
+  perform move_legacy(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, - p_event.amount, 0);
+  insert into deposit_reversals (id, deposit_id, event, amount, kind, provider, ref, transfer_id)
+  values (derived_uuid(concat_ws('|', 'reversal', p_event.provider, p_event.kind, p_event.ref)), p_deposit.id, p_event.id, p_event.amount, p_event.kind, p_event.provider, p_event.ref,
+          (answer -> 'transfer_ids' ->> 0)::uuid);
+  update deposits d set refunded = d.refunded + case p_event.kind when 'refund' then p_event.amount else 0 end, updated_at = clock_timestamp(),
+         charged_back = d.charged_back + case p_event.kind when 'chargeback' then p_event.amount else 0 end where d.id = p_deposit.id;
+  select a.balance into funds from accounts a where a.id = account_id(p_deposit.tenant_id, p_deposit.player_id, p_deposit.currency, 'available');
+  if funds < 0 then
+    perform event_finding(p_event, 'negative_balance', 'WARN', 'What the provider took back was spent already; the wallet is below zero.');
+  end if;
+  return '{"outcome": "settled"}';
 end $function$
 ;
 
@@ -5240,6 +6474,19 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.set_correction_ceiling(p_tenant text, p_units bigint, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  insert into correction_ceilings (tenant_id, units) values (p_tenant, p_units) on conflict (tenant_id) do update set units = excluded.units;
+  perform audit(p_actor, 'correction_ceiling', 'tenant', p_tenant, null, jsonb_build_object('units', p_units::text));
+  return jsonb_build_object('outcome', 'done', 'tenant_id', p_tenant, 'ceiling_units', p_units::text);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.set_enforcement(p_ref text, p_enforced boolean, p_reason text, p_actor text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5303,6 +6550,20 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.set_payment_method(p_tenant text, p_method text, p_provider text, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  insert into payment_methods as m (tenant_id, method, provider) values (p_tenant, p_method, p_provider)
+  on conflict (tenant_id, method) do update set provider = excluded.provider, updated_at = clock_timestamp();
+  perform audit(p_actor, 'payment_method', 'tenant', p_tenant, null, jsonb_build_object('method', p_method, 'provider', p_provider));
+  return jsonb_build_object('outcome', 'done', 'tenant_id', p_tenant, 'method', p_method, 'provider', p_provider);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.set_product(p_tenant text, p_provider text, p_product text, p_points bigint, p_currency text, p_actor text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5320,6 +6581,23 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.set_provider_customer(p_tenant text, p_provider text, p_customer text, p_player uuid, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if not exists (select from players p where p.id = p_player and p.tenant_id = p_tenant) then return declined('PLAYER_NOT_FOUND'); end if;
+  insert into provider_customers as c (provider, customer_id, player_id) values (p_provider, p_customer, p_player)
+  on conflict (provider, account, customer_id) do update set player_id = excluded.player_id
+    where exists (select from players p where p.id = c.player_id and p.tenant_id = p_tenant);
+  if not found then return declined('PLAYER_OF_OTHER_TENANT'); end if;
+  perform audit(p_actor, 'provider_customer', 'player', p_player::text, null, jsonb_build_object('provider', p_provider, 'customer_id', p_customer));
+  return jsonb_build_object('outcome', 'done', 'provider', p_provider, 'customer_id', p_customer, 'player_id', p_player);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.set_role_verifier(p_role name, p_verifier text)
  RETURNS name
  LANGUAGE plpgsql
@@ -5329,11 +6607,32 @@ begin
   if p_verifier !~ '^SCRAM-SHA-256\$' then
     raise exception 'A role takes a SCRAM verifier, never a password.' using errcode = 'RK005';
   end if;
-  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_jobs', 'kernel_api', 'kernel_money') then
+  if p_role not in ('kernel_ingest', 'kernel_deliver', 'kernel_jobs', 'kernel_api', 'kernel_money', 'kernel_webhook') then
     raise exception 'The role % is not one of the kernel''s login roles.', p_role using errcode = 'RK005';
   end if;
   execute format('alter role %I password %L', p_role, p_verifier);
   return p_role;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.set_settlement(p_ref text, p_currency text, p_price numeric, p_actor text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_site(p_ref);
+begin
+  insert into site_plans (site_id, plan_tier, monthly_limit, soft_limit_enabled, hard_cap_multiplier)
+  select site, 'default', d.monthly_limit, d.soft_limit_enabled, d.hard_cap_multiplier from default_plan() d on conflict (site_id) do nothing;
+  update site_plans p set overage_price_per_1k = coalesce(p_price, p.overage_price_per_1k), settle_currency = p_currency,
+         settle_from = case when p_currency is null then null else coalesce(p.settle_from, utc_year_month(clock_timestamp())) end where p.site_id = site;
+  if p_currency is not null and (select p.overage_price_per_1k is null from site_plans p where p.site_id = site) then
+    raise exception 'A settlement needs a price.' using errcode = 'RK015';
+  end if;
+  perform audit(p_actor, 'plan_settlement', 'plan', site::text, site, jsonb_build_object('currency', p_currency, 'price_per_1k', p_price::text));
+  return read_settlement(p_ref);
 end $function$
 ;
 
@@ -5407,9 +6706,7 @@ declare
 begin
   select * into d from deposits x where x.id = p_tx and x.tenant_id = p_tenant for no key update;
   if d.id is null then return declined('TX_NOT_FOUND'); end if;
-  if d.state = 'failed' and p_status = 'CAPTURED' then
-    perform record_finding(d.provider, d.tenant_id, d.player_id, d.id, p_result, 'captured_after_failure', 'ERROR', 'The provider captured a deposit that had failed; it was not credited.');
-  elsif d.state = 'pending_provider' and p_status = 'CAPTURED' then
+  if d.state in ('pending_provider', 'failed') and p_status = 'CAPTURED' then -- a try that failed may be followed by one that did not
     select * into legacy from legacy_balances l where l.tenant_id = d.tenant_id and l.player_id = d.player_id and l.currency = d.currency for no key update;
     if legacy.player_id is null or (d.flags ->> 'ledger_enforce_balance')::boolean or (d.flags ->> 'ledger_shadow_write')::boolean then
       posted := credit_wallet(d.tenant_id, 'deposit', 'tx_' || d.id || ':capture', jsonb_strip_nulls(jsonb_build_object('owner_id', d.player_id, 'currency', d.currency,
@@ -5418,13 +6715,122 @@ begin
     end if;
     if posted ->> 'outcome' <> 'done' then return posted; end if;
     perform move_legacy(d.tenant_id, d.player_id, d.currency, d.amount, 0);
-    update deposits x set state = 'completed', provider_ref = p_result ->> 'provider_ref', provider_event_id = p_result ->> 'provider_event_id', updated_at = clock_timestamp(),
+    update deposits x set state = 'completed', error_code = null, provider_ref = p_result ->> 'provider_ref', provider_event_id = p_result ->> 'provider_event_id', updated_at = clock_timestamp(),
            balance_after = (shown_balance(d.tenant_id, d.player_id, d.currency) ->> 'total_real')::numeric where x.id = d.id returning * into d;
+    perform apply_held_events(d.id);
+    select * into d from deposits x where x.id = p_tx;
   elsif d.state = 'pending_provider' and p_status = 'FAILED' then
     update deposits x set state = 'failed', error_code = coalesce(p_result ->> 'error_code', 'PSP_CAPTURE_FAILED'), updated_at = clock_timestamp(),
            provider_ref = p_result ->> 'provider_ref', provider_event_id = p_result ->> 'provider_event_id' where x.id = d.id returning * into d;
+  elsif d.state = 'pending_provider' and (p_status = 'AUTHORIZED' and d.authorized_at is null or d.provider_ref is null and p_result ? 'provider_ref') then
+    update deposits x set authorized_at = case p_status when 'AUTHORIZED' then clock_timestamp() else x.authorized_at end, updated_at = clock_timestamp(),
+           provider_ref = coalesce(p_result ->> 'provider_ref', x.provider_ref) where x.id = d.id returning * into d;
   end if;
   return jsonb_build_object('outcome', 'done', 'tx_id', d.id, 'transaction', deposit_row(d), 'balance', shown_balance(d.tenant_id, d.player_id, d.currency));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.settle_deposit_event(p_event provider_events)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  d       deposits;
+  known   deposit_reversals;
+  problem jsonb;
+  answer  jsonb;
+begin
+  select * into d from deposits x where x.id = p_event.tx_id for no key update;
+  problem := event_problem(p_event, d.tenant_id, d.player_id, case p_event.kind when 'deposit_captured' then d.amount end, d.currency, d.provider);
+  if problem is not null then return problem; end if;
+  if p_event.kind like 'deposit\_%' then
+    answer := settle_deposit(d.tenant_id, d.id, case p_event.kind when 'deposit_captured' then 'CAPTURED' when 'deposit_failed' then 'FAILED' else 'AUTHORIZED' end,
+      jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', coalesce(p_event.error_code, p_event.payload ->> 'error_code')));
+    if answer ->> 'outcome' <> 'done' then return answer; end if;
+    return jsonb_build_object('outcome', 'settled', 'state', answer -> 'transaction' -> 'state');
+  end if;
+  if d.state <> 'completed' then return held('deposit_captured'); end if;
+  select * into known from deposit_reversals r where (r.provider, r.kind, r.ref) = (p_event.provider, p_event.kind, p_event.ref);
+  if known.id is not null then
+    if known.deposit_id = d.id and known.amount = coalesce(p_event.amount, known.amount) then return '{"outcome": "settled"}'; end if;
+    return event_finding(p_event, 'amount_mismatch', 'ERROR', 'The provider tells of one refund or dispute in two ways; the first one counts.', jsonb_build_object('expected', jsonb_build_object('amount_minor', known.amount::text)));
+  end if;
+  answer := case when p_event.kind in ('chargeback_won', 'refund_failed') then give_back(p_event, d) else reverse_deposit(p_event, d) end;
+  if answer ->> 'outcome' = 'settled' then perform apply_held_events(d.id); end if;
+  return answer;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.settle_event(p_event provider_events)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  answer jsonb := case when p_event.kind like 'withdraw\_%' then settle_withdrawal_event(p_event) else settle_deposit_event(p_event) end;
+begin
+  if answer ->> 'outcome' not in ('settled', 'ignore', 'finding', 'held') then
+    raise exception '%', coalesce(answer ->> 'sentence', answer ->> 'code') using errcode = 'RK054';
+  end if;
+  update provider_events e set attempts = p_event.attempts + 1, failures = 0, last_error = null, next_attempt_at = (answer ->> 'again_at')::timestamptz, result = answer,
+         processed_at = case when answer ->> 'outcome' <> 'held' then clock_timestamp() end,
+         status = case answer ->> 'outcome' when 'held' then 'held' when 'ignore' then 'ignored' else 'processed' end where e.id = p_event.id;
+  return answer;
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.settle_invoice(i invoice_snapshot, p site_plans)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  due    bigint;
+  answer jsonb;
+begin
+  select round(i.overage_count::numeric * p.overage_price_per_1k * 10::numeric ^ c.exponent / 1000)::bigint into due from currencies c where c.code = p.settle_currency;
+  if due > 0 then
+    perform open_wallet('sites', i.site_id, p.settle_currency);
+    answer := debit_wallet('sites', 'invoice', 'overage:' || i.site_id || ':' || i.year_month, jsonb_build_object('owner_id', i.site_id, 'currency', p.settle_currency, 'amount_minor', due::text,
+      'kind', 'usage_overage', 'account_id', account_id('sites', null, p.settle_currency, 'revenue'), 'reference', i.site_id || ' ' || i.year_month, 'actor', 'system:settlement', 'overdraw', true,
+      'metadata', jsonb_build_object('overage_count', i.overage_count::text, 'price_per_1k', p.overage_price_per_1k::text, 'snapshot_hash', i.snapshot_hash)));
+    if answer ->> 'outcome' <> 'done' then raise exception '%', coalesce(answer ->> 'sentence', 'The invoice could not be charged.') using errcode = 'RK061'; end if;
+  end if;
+  insert into invoice_settlements (site_id, year_month, currency, amount, overage_count, price_per_1k, snapshot_hash, transfer_id)
+  values (i.site_id, i.year_month, p.settle_currency, due, i.overage_count, p.overage_price_per_1k, i.snapshot_hash, (answer -> 'transfer_ids' ->> 0)::uuid);
+  perform audit('system:settlement', 'invoice_settled', 'invoice', i.site_id || ':' || i.year_month, i.site_id, jsonb_build_object('amount_minor', due::text, 'currency', p.settle_currency));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.settle_invoices()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  due    record;
+  done   integer := 0;
+  cause  text;
+  failed text;
+begin
+  for due in select i, p from invoice_snapshot i join site_plans p on p.site_id = i.site_id
+     where p.settle_currency is not null and i.year_month >= p.settle_from and i.hash_version > 0
+       and not exists (select from invoice_settlements s where s.site_id = i.site_id and s.year_month = i.year_month)
+     order by i.site_id, i.year_month limit 100 for no key update of p skip locked loop
+    continue when exists (select from invoice_settlements s where s.site_id = (due.i).site_id and s.year_month = (due.i).year_month); -- another sweep had it meanwhile
+    begin
+      perform settle_invoice(due.i, due.p);
+      done := done + 1;
+    exception when others then -- one that cannot be charged holds back no other
+      get stacked diagnostics cause = message_text;
+      failed := (due.i).site_id || ' ' || (due.i).year_month || ': ' || cause;
+    end;
+  end loop;
+  if done = 0 and failed is not null then raise exception 'The overage of % could not be charged: %', split_part(failed, ': ', 1), cause using errcode = 'RK061'; end if;
+  return done;
 end $function$
 ;
 
@@ -5467,6 +6873,41 @@ begin
    where a.id = tried.id and (p_status = 'PAID' or a.status in ('pending', 'unknown')) and a.status <> 'succeeded';
   if found then perform audit(tried.created_by, 'FIN_WITHDRAW_PAYOUT_' || p_status, 'withdrawal', w.id::text, null, result); end if;
   return jsonb_build_object('outcome', 'done', 'tx_id', w.id);
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.settle_withdrawal_event(p_event provider_events)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  paid    boolean := p_event.kind = 'withdraw_paid';
+  w       withdrawals;
+  tried   payout_attempts;
+  problem jsonb;
+  answer  jsonb;
+begin
+  select * into w from withdrawals x where x.id = p_event.tx_id for no key update;
+  select a.* into tried from payout_attempts a where a.withdraw_tx_id = w.id and a.provider = p_event.provider
+     and (p_event.attempt_key is null or p_event.attempt_key = 'tx_' || w.id || ':' || a.idempotency_key)
+   order by a.provider_event_id is not distinct from p_event.event_id desc, a.status in ('pending', 'unknown') desc, a.attempt_no desc limit 1;
+  problem := event_problem(p_event, w.tenant_id, w.player_id, case when paid then w.amount end, w.currency, coalesce(tried.provider, p_event.provider));
+  if problem is not null then return problem; end if;
+  if tried.id is null and paid and w.state = 'approved' then
+    insert into payout_attempts (id, withdraw_tx_id, tenant_id, attempt_no, provider, idempotency_key, status, reason, created_by)
+    values (derived_uuid('payout|' || w.id || '|event:' || p_event.id), w.id, w.tenant_id, 1 + (select count(*) from payout_attempts a where a.withdraw_tx_id = w.id), p_event.provider,
+            'event:' || p_event.id, 'pending', 'The provider paid without being asked by the kernel.', 'system:webhook') returning * into tried;
+    update withdrawals x set state = 'payout_pending', updated_at = clock_timestamp() where x.id = w.id;
+  elsif tried.id is null then
+    if not paid then return '{"outcome": "ignore"}'; end if;
+    return event_finding(p_event, case w.state when 'paid' then 'duplicate_payout' else 'paid_after_rejection' end, 'CRITICAL',
+      'The provider paid a withdrawal that was ' || w.state || '; nothing was debited for it.');
+  end if;
+  answer := settle_payout(w.tenant_id, tried.id, case when paid then 'PAID' else 'FAILED' end,
+    jsonb_strip_nulls(jsonb_build_object('provider_ref', p_event.provider_ref, 'provider_event_id', p_event.event_id, 'error_code', coalesce(p_event.error_code, p_event.payload ->> 'error_code'))));
+  if answer ->> 'outcome' <> 'done' then return answer; end if;
+  return jsonb_build_object('outcome', 'settled', 'state', (select x.state from withdrawals x where x.id = w.id));
 end $function$
 ;
 
@@ -5521,6 +6962,13 @@ CREATE OR REPLACE FUNCTION public.signed_in_user()
  STABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog'
 AS $function$ select nullif(current_setting('app.user_id', true), '')::uuid $function$
+;
+
+CREATE OR REPLACE FUNCTION public.signed_minor(p_kind text, p_amount bigint)
+ RETURNS numeric
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (p_kind = ANY (ARRAY['deposit_captured'::text, 'chargeback_won'::text, 'refund_failed'::text])) THEN (p_amount)::numeric WHEN (p_kind = ANY (ARRAY['withdraw_paid'::text, 'refund'::text, 'chargeback'::text])) THEN (- (p_amount)::numeric) ELSE (0)::numeric END
 ;
 
 CREATE OR REPLACE FUNCTION public.site_for_ingest(p_ref text, p_key_hash text DEFAULT NULL::text, OUT id uuid, OUT public_id text, OUT origins text[], OUT rate_limit integer, OUT key_version smallint, OUT next_key_version smallint, OUT next_key_month text, OUT key_hash text)
@@ -5601,58 +7049,6 @@ AS $function$
              from default_plan() d left join site_plans p on p.site_id = s.id))
     from sites s where s.id = p_site
 $function$
-;
-
-CREATE OR REPLACE FUNCTION public.site_tracker(p_ref text, p_month text)
- RETURNS jsonb
- LANGUAGE plpgsql
- STABLE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public'
- SET jit TO 'off'
-AS $function$
-declare
-  site   uuid := require_site(p_ref);
-  month  text := coalesce(p_month, utc_year_month(clock_timestamp()));
-  begins timestamptz := month_start(month);
-  ends   timestamptz := month_start(month) + interval '1 month';
-  seen   boolean := exists (select from tracker_days d where d.site_id = site and d.day >= (begins at time zone 'UTC')::date and d.day < (ends at time zone 'UTC')::date);
-begin -- a month without trackers is not read at all
-  return (with told as materialized ( -- whoever may send may write anything here, so nothing is cast that was not looked at
-    select payload ->> 'p' load, payload -> 'd' drops, payload = '{"erased": true}' erased,
-           case when jsonb_typeof(payload -> 'n') = 'number' and payload ->> 'n' ~ '^[1-9]\d{0,8}$' then (payload ->> 'n')::bigint end n
-      from (select e.payload from events e where seen and e.site_id = site and e.received_at >= begins and e.received_at < ends
-            union all
-            select o.payload from ingest_fallback_buffer o where seen and o.site_id = site and o.created_at >= begins and o.created_at < ends) stored
-     where payload ->> 'p' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' or payload = '{"erased": true}'
-  ), loads as ( -- of a page that was open when the month began the numbers before are the last month's
-    select count(distinct n) arrived,
-           max(n) - case when ('x' || replace(left(load, 13), '-', ''))::bit(48)::bigint >= extract(epoch from begins) * 1000 then 0 else min(n) - 1 end numbered
-      from told where n is not null group by load
-  ), loss as (
-    select coalesce(sum(numbered), 0) numbered, coalesce(sum(arrived), 0) arrived,
-           greatest(coalesce(sum(least(numbered - arrived, 10000)), 0) - (select count(*) from told where erased), 0) missing
-      from loads
-  ), reported as (
-    select d.reason, sum(d.events::bigint) events
-      from told cross join lateral jsonb_each_text(case when jsonb_typeof(drops) = 'object' then drops else '{}' end) d (reason, events)
-     where d.reason ~ '^[a-z_]{1,16}$' and d.events ~ '^\d{1,6}$' group by d.reason order by 2 desc, 1 limit 16
-  ), lost as ( -- what was dropped last in a page load leaves no gap, for no later number came
-    select greatest(missing, (select coalesce(sum(events), 0) from reported)) lost from loss
-  ), days as (
-    select sdk, sum(batches) batches, sum(retried) retried, sum(skewed_minutes) minutes, sum(skewed_hours) hours
-      from tracker_days d where d.site_id = site and d.day >= (begins at time zone 'UTC')::date and d.day < (ends at time zone 'UTC')::date group by sdk
-  ), requests as (
-    select coalesce(sum(batches), 0) batches, coalesce(sum(retried), 0) retried, coalesce(sum(minutes), 0) minutes, coalesce(sum(hours), 0) hours from days
-  )
-  select jsonb_build_object('site_id', site, 'public_id', s.public_id, 'year_month', month,
-    'loss', jsonb_build_object('numbered', l.numbered::text, 'arrived', l.arrived::text, 'missing', l.missing::text,
-      'reported', (select coalesce(jsonb_object_agg(reason, events::text), '{}') from reported),
-      'lost', lost::text, 'rate', trim_scale(round(coalesce(lost / nullif(l.arrived + lost, 0), 0), 6))::text),
-    'requests', jsonb_build_object('batches', r.batches::text, 'retried', r.retried::text, 'retry_rate', trim_scale(round(coalesce(r.retried / nullif(r.batches, 0), 0), 6))::text),
-    'clocks', jsonb_build_object('within_a_minute', (r.batches - r.minutes - r.hours)::text, 'minutes_off', r.minutes::text, 'hours_off', r.hours::text),
-    'sdks', (select coalesce(jsonb_agg(jsonb_build_object('sdk', sdk, 'batches', batches::text) order by batches desc, sdk), '[]') from days))
-    from sites s, loss l, lost, requests r where s.id = site);
-end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.site_usage(p_ref text, p_month text)
@@ -6032,6 +7428,19 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.waiting_payouts(p_limit integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('attempt_id', x.id, 'tenant_id', x.tenant_id, 'order', x.said)), '[]') from (
+    select a.id, a.tenant_id, payout_order(w, a) said from payout_attempts a join withdrawals w on w.id = a.withdraw_tx_id
+     where a.status in ('pending', 'unknown') and a.updated_at < clock_timestamp() - interval '2 minutes'
+       and a.created_at > clock_timestamp() - interval '30 days' order by a.updated_at limit least(p_limit, 100)) x
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.wallet_account(p_tenant text, p_body jsonb, p_kind text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -6191,7 +7600,9 @@ CREATE TRIGGER data_migration_items_no_delete BEFORE DELETE OR TRUNCATE ON publi
 
 CREATE TRIGGER data_migrations_no_delete BEFORE DELETE OR TRUNCATE ON public.data_migrations FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
-CREATE TRIGGER deposits_end_once AFTER UPDATE ON public.deposits REFERENCING OLD TABLE AS was FOR EACH STATEMENT EXECUTE FUNCTION deposits_guard();
+CREATE TRIGGER deposit_reversals_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.deposit_reversals FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER deposits_end_once AFTER UPDATE ON public.deposits REFERENCING OLD TABLE AS was NEW TABLE AS made FOR EACH STATEMENT EXECUTE FUNCTION deposits_guard();
 
 CREATE TRIGGER deposits_fixed BEFORE UPDATE OF id, tenant_id, player_id, currency, amount, method, idempotency_key, provider, flags, created_at ON public.deposits FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
@@ -6200,6 +7611,10 @@ CREATE TRIGGER deposits_no_delete BEFORE DELETE OR TRUNCATE ON public.deposits F
 CREATE TRIGGER entries_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.entries FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER entries_balanced AFTER INSERT ON public.entries REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION entries_guard();
+
+CREATE TRIGGER finding_corrections_fixed BEFORE UPDATE OF id, created_at, finding_id, player_id, delta, tenant_id, currency, reason, proposed_by ON public.finding_corrections FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
+CREATE TRIGGER finding_corrections_no_delete BEFORE DELETE OR TRUNCATE ON public.finding_corrections FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER folds_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.folds FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
@@ -6289,6 +7704,8 @@ CREATE TRIGGER invoice_barriers_append_only BEFORE DELETE OR UPDATE OR TRUNCATE 
 
 CREATE TRIGGER invoice_seals_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_seals FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
+CREATE TRIGGER invoice_settlements_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.invoice_settlements FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+
 CREATE TRIGGER invoice_snapshot_no_delete BEFORE DELETE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
 
 CREATE TRIGGER invoice_snapshot_no_truncate BEFORE TRUNCATE ON public.invoice_snapshot FOR EACH STATEMENT EXECUTE FUNCTION invoice_snapshot_immutable();
@@ -6315,7 +7732,7 @@ CREATE TRIGGER promo_lots_no_delete BEFORE DELETE OR TRUNCATE ON public.promo_lo
 
 CREATE TRIGGER promo_moves_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.promo_moves FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
-CREATE TRIGGER provider_events_fixed BEFORE UPDATE OF id, occurred_at, received_at, tenant_id, provider, account, event_id, type, payload_hash, payload ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER provider_events_fixed BEFORE UPDATE OF id, occurred_at, received_at, tenant_id, provider, account, event_id, item, type, kind, tx_id, player_id, amount, currency, ref, provider_ref, attempt_key, error_code, source, signature, payload_hash, payload ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
 CREATE TRIGGER provider_events_no_delete BEFORE DELETE OR TRUNCATE ON public.provider_events FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 
@@ -6351,11 +7768,15 @@ alter table audit_log enable row level security, force row level security;
 
 alter table billing_reconciliation_jobs enable row level security, force row level security;
 
+alter table correction_ceilings enable row level security, force row level security;
+
 alter table currencies enable row level security, force row level security;
 
 alter table data_migration_items enable row level security, force row level security;
 
 alter table data_migrations enable row level security, force row level security;
+
+alter table deposit_reversals enable row level security, force row level security;
 
 alter table deposits enable row level security, force row level security;
 
@@ -6368,6 +7789,8 @@ alter table events enable row level security, force row level security;
 alter table feature_flag_overrides enable row level security, force row level security;
 
 alter table feature_flags enable row level security, force row level security;
+
+alter table finding_corrections enable row level security, force row level security;
 
 alter table folds enable row level security, force row level security;
 
@@ -6405,6 +7828,8 @@ alter table invoice_barriers enable row level security, force row level security
 
 alter table invoice_seals enable row level security, force row level security;
 
+alter table invoice_settlements enable row level security, force row level security;
+
 alter table invoice_snapshot enable row level security, force row level security;
 
 alter table job_heartbeats enable row level security, force row level security;
@@ -6419,6 +7844,10 @@ alter table money_policies enable row level security, force row level security;
 
 alter table order_lines enable row level security, force row level security;
 
+alter table payment_methods enable row level security, force row level security;
+
+alter table payment_providers enable row level security, force row level security;
+
 alter table payout_attempts enable row level security, force row level security;
 
 alter table players enable row level security, force row level security;
@@ -6431,7 +7860,13 @@ alter table promo_lots enable row level security, force row level security;
 
 alter table promo_moves enable row level security, force row level security;
 
+alter table provider_customers enable row level security, force row level security;
+
 alter table provider_events enable row level security, force row level security;
+
+alter table provider_feed enable row level security, force row level security;
+
+alter table psp_callbacks enable row level security, force row level security;
 
 alter table psp_events enable row level security, force row level security;
 
@@ -6452,8 +7887,6 @@ alter table site_plans enable row level security, force row level security;
 alter table site_usage_monthly enable row level security, force row level security;
 
 alter table sites enable row level security, force row level security;
-
-alter table tracker_days enable row level security, force row level security;
 
 alter table transfers enable row level security, force row level security;
 
@@ -6487,6 +7920,10 @@ create policy owner_all on billing_reconciliation_jobs for all to kernel_master 
 
 create policy service_role_all on billing_reconciliation_jobs for all to service_role using (true) with check (true);
 
+create policy owner_all on correction_ceilings for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on correction_ceilings for all to service_role using (true) with check (true);
+
 create policy everyone_reads on currencies for select to authenticated using (true);
 
 create policy owner_all on currencies for all to kernel_master using (true) with check (true);
@@ -6500,6 +7937,10 @@ create policy service_role_all on data_migration_items for all to service_role u
 create policy owner_all on data_migrations for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on data_migrations for all to service_role using (true) with check (true);
+
+create policy owner_all on deposit_reversals for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on deposit_reversals for all to service_role using (true) with check (true);
 
 create policy owner_all on deposits for all to kernel_master using (true) with check (true);
 
@@ -6532,6 +7973,10 @@ create policy service_role_all on feature_flag_overrides for all to service_role
 create policy owner_all on feature_flags for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on feature_flags for all to service_role using (true) with check (true);
+
+create policy owner_all on finding_corrections for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on finding_corrections for all to service_role using (true) with check (true);
 
 create policy owner_all on folds for all to kernel_master using (true) with check (true);
 
@@ -6591,6 +8036,10 @@ create policy owner_all on invoice_seals for all to kernel_master using (true) w
 
 create policy service_role_all on invoice_seals for all to service_role using (true) with check (true);
 
+create policy owner_all on invoice_settlements for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on invoice_settlements for all to service_role using (true) with check (true);
+
 create policy member_reads on invoice_snapshot for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
 
 create policy owner_all on invoice_snapshot for all to kernel_master using (true) with check (true);
@@ -6627,6 +8076,14 @@ create policy owner_all on order_lines for all to kernel_master using (true) wit
 
 create policy service_role_all on order_lines for all to service_role using (true) with check (true);
 
+create policy owner_all on payment_methods for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on payment_methods for all to service_role using (true) with check (true);
+
+create policy owner_all on payment_providers for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on payment_providers for all to service_role using (true) with check (true);
+
 create policy owner_all on payout_attempts for all to kernel_master using (true) with check (true);
 
 create policy reads on payout_attempts for select to authenticated using ((tenant_id = staff_tenant()));
@@ -6661,9 +8118,21 @@ create policy owner_reads on promo_moves for select to authenticated using ((EXI
 
 create policy service_role_all on promo_moves for all to service_role using (true) with check (true);
 
+create policy owner_all on provider_customers for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on provider_customers for all to service_role using (true) with check (true);
+
 create policy owner_all on provider_events for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on provider_events for all to service_role using (true) with check (true);
+
+create policy owner_all on provider_feed for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on provider_feed for all to service_role using (true) with check (true);
+
+create policy owner_all on psp_callbacks for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on psp_callbacks for all to service_role using (true) with check (true);
 
 create policy owner_all on psp_events for all to kernel_master using (true) with check (true);
 
@@ -6715,12 +8184,6 @@ create policy owner_all on sites for all to kernel_master using (true) with chec
 
 create policy service_role_all on sites for all to service_role using (true) with check (true);
 
-create policy member_reads on tracker_days for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
-
-create policy owner_all on tracker_days for all to kernel_master using (true) with check (true);
-
-create policy service_role_all on tracker_days for all to service_role using (true) with check (true);
-
 create policy owner_all on transfers for all to kernel_master using (true) with check (true);
 
 create policy owner_reads on transfers for select to authenticated using ((EXISTS ( SELECT
@@ -6755,6 +8218,8 @@ grant select on billing_reconciliation_jobs to authenticated;
 
 grant select on billing_reconciliation_jobs to service_role;
 
+grant select on correction_ceilings to service_role;
+
 grant select on currencies to authenticated;
 
 grant select on currencies to service_role;
@@ -6762,6 +8227,8 @@ grant select on currencies to service_role;
 grant select on data_migration_items to service_role;
 
 grant select on data_migrations to service_role;
+
+grant select on deposit_reversals to service_role;
 
 grant select on deposits to authenticated;
 
@@ -6782,6 +8249,8 @@ grant select on events to service_role;
 grant select on feature_flag_overrides to service_role;
 
 grant select on feature_flags to service_role;
+
+grant select on finding_corrections to service_role;
 
 grant select on folds to service_role;
 
@@ -6817,6 +8286,8 @@ grant select on invoice_seals to authenticated;
 
 grant select on invoice_seals to service_role;
 
+grant select on invoice_settlements to service_role;
+
 grant select on invoice_snapshot to authenticated;
 
 grant select on job_heartbeats to service_role;
@@ -6841,6 +8312,10 @@ grant select on money_policies to service_role;
 
 grant select on order_lines to service_role;
 
+grant select on payment_methods to service_role;
+
+grant select on payment_providers to service_role;
+
 grant select on payout_attempts to authenticated;
 
 grant select on payout_attempts to service_role;
@@ -6861,7 +8336,13 @@ grant select on promo_moves to authenticated;
 
 grant select on promo_moves to service_role;
 
+grant select on provider_customers to service_role;
+
 grant select on provider_events to service_role;
+
+grant select on provider_feed to service_role;
+
+grant select on psp_callbacks to service_role;
 
 grant select on psp_events to service_role;
 
@@ -6893,10 +8374,6 @@ grant select on sites to authenticated;
 
 grant select on sites to service_role;
 
-grant select on tracker_days to authenticated;
-
-grant select on tracker_days to service_role;
-
 grant select on transfers to authenticated;
 
 grant select on transfers to service_role;
@@ -6904,6 +8381,8 @@ grant select on transfers to service_role;
 grant select on wallet_balances to authenticated;
 
 grant select on wallet_balances to service_role;
+
+grant select on webhook_events to service_role;
 
 grant select on withdrawals to authenticated;
 
@@ -6916,6 +8395,10 @@ grant execute on function account_id(text,uuid,text,text,text) to authenticated;
 grant execute on function account_id(text,uuid,text,text,text) to service_role;
 
 grant execute on function act_on_withdrawal(text,text,text,text,uuid,jsonb) to kernel_money;
+
+grant execute on function add_feed(uuid,integer,jsonb) to kernel_jobs;
+
+grant execute on function add_feed(uuid,integer,jsonb) to kernel_money;
 
 grant execute on function adjust_invoice(text,jsonb,text,text) to kernel_api;
 
@@ -6936,6 +8419,8 @@ grant execute on function attempt_row(payout_attempts) to authenticated;
 grant execute on function attempt_row(payout_attempts) to service_role;
 
 grant execute on function backfill_step(text) to kernel_jobs;
+
+grant execute on function backfill_steps(text,integer) to kernel_jobs;
 
 grant execute on function backfill_wallets(text,integer) to kernel_jobs;
 
@@ -6961,6 +8446,8 @@ grant execute on function canary_arrived(uuid) to kernel_jobs;
 
 grant execute on function canary_site() to kernel_jobs;
 
+grant execute on function cancel_withdrawal(uuid,uuid) to kernel_money;
+
 grant execute on function capabilities_of(text) to kernel_api;
 
 grant execute on function capture(text,text,text,jsonb) to kernel_money;
@@ -6977,7 +8464,11 @@ grant execute on function claim_billing_reconciliation_jobs(integer,integer) to 
 
 grant execute on function claim_dispute_export(bigint,integer) to kernel_jobs;
 
-grant execute on function count_tracker_batch(uuid,text,jsonb) to kernel_ingest;
+grant execute on function claim_run(uuid) to kernel_jobs;
+
+grant execute on function claim_run(uuid) to kernel_money;
+
+grant execute on function correct_finding(text,text,text,uuid,jsonb) to kernel_money;
 
 grant execute on function create_api_key(text,text,text,boolean,text) to kernel_api;
 
@@ -6988,6 +8479,8 @@ grant execute on function credit_wallet(text,text,text,jsonb) to kernel_money;
 grant execute on function debit_wallet(text,text,text,jsonb) to kernel_money;
 
 grant execute on function decide_adjustment(text,uuid,boolean,text) to kernel_api;
+
+grant execute on function decide_correction(text,text,uuid,text,text) to kernel_money;
 
 grant execute on function deliver(jsonb) to kernel_deliver;
 
@@ -7018,6 +8511,10 @@ grant execute on function find_site(text) to kernel_api;
 grant execute on function finish_dispute_export(bigint,integer,text,text,bigint,text) to kernel_jobs;
 
 grant execute on function finish_reconciliation(bigint,integer,text,numeric,jsonb) to kernel_jobs;
+
+grant execute on function finish_run(uuid,integer,text) to kernel_jobs;
+
+grant execute on function finish_run(uuid,integer,text) to kernel_money;
 
 grant execute on function flag_on(text,text,text) to kernel_api;
 
@@ -7071,23 +8568,45 @@ grant execute on function list_adjustments(text) to kernel_api;
 
 grant execute on function list_api_keys(text) to kernel_api;
 
+grant execute on function list_findings(text,jsonb,integer,integer) to kernel_money;
+
 grant execute on function list_flags(text) to kernel_api;
 
 grant execute on function list_migrations(timestamp with time zone,integer) to kernel_api;
 
 grant execute on function list_migrations(timestamp with time zone,integer) to kernel_jobs;
 
+grant execute on function list_payment_methods(text) to kernel_money;
+
 grant execute on function list_player_transactions(uuid,integer,integer) to kernel_money;
+
+grant execute on function list_products(text) to kernel_money;
 
 grant execute on function list_reports(date,integer,uuid,integer) to kernel_api;
 
 grant execute on function list_reports(date,integer,uuid,integer) to kernel_jobs;
 
+grant execute on function list_runs(text,text,integer,integer) to kernel_jobs;
+
+grant execute on function list_runs(text,text,integer,integer) to kernel_money;
+
 grant execute on function list_sites(timestamp with time zone,uuid,integer) to kernel_api;
 
 grant execute on function list_withdrawals(text,jsonb,integer,integer) to kernel_money;
 
+grant execute on function listed_until(text) to kernel_jobs;
+
+grant execute on function mockpsp(text,text,jsonb,text) to kernel_jobs;
+
 grant execute on function mockpsp(text,text,jsonb,text) to kernel_money;
+
+grant execute on function mockpsp_callbacks(integer) to kernel_jobs;
+
+grant execute on function mockpsp_list(timestamp with time zone,timestamp with time zone,bigint,integer) to kernel_jobs;
+
+grant execute on function mockpsp_list(timestamp with time zone,timestamp with time zone,bigint,integer) to kernel_money;
+
+grant execute on function mockpsp_sent(jsonb) to kernel_jobs;
 
 grant execute on function money_doctor() to kernel_api;
 
@@ -7123,6 +8642,14 @@ grant execute on function open_migrations() to kernel_jobs;
 
 grant execute on function open_wallet(text,uuid,text) to kernel_money;
 
+grant execute on function own_finding(text,text,uuid,text) to kernel_money;
+
+grant execute on function payment_backlog() to kernel_jobs;
+
+grant execute on function payout_order(withdrawals,payout_attempts) to authenticated;
+
+grant execute on function payout_order(withdrawals,payout_attempts) to service_role;
+
 grant execute on function plan_backfill(text,date,date,integer) to kernel_jobs;
 
 grant execute on function plan_wallets(text,boolean,boolean,text) to kernel_jobs;
@@ -7131,13 +8658,23 @@ grant execute on function player_row(players) to authenticated;
 
 grant execute on function player_row(players) to service_role;
 
+grant execute on function process_due_events(integer) to kernel_jobs;
+
+grant execute on function process_events(jsonb) to kernel_jobs;
+
 grant execute on function progress_dispute_export(bigint,integer,bigint,integer) to kernel_jobs;
 
 grant execute on function propose_adjustment(text,jsonb,text) to kernel_api;
 
+grant execute on function purge_feed() to kernel_jobs;
+
 grant execute on function purge_ledger(uuid,text,integer,integer,boolean) to kernel_jobs;
 
 grant execute on function read_dispute_export(uuid,text,bigint) to kernel_api;
+
+grant execute on function read_export(uuid,boolean,text,text,text) to kernel_api;
+
+grant execute on function read_finding(text,uuid) to kernel_money;
 
 grant execute on function read_invoice_proof(uuid,boolean,text,text) to kernel_api;
 
@@ -7153,17 +8690,25 @@ grant execute on function read_player(text,uuid) to kernel_money;
 
 grant execute on function read_receipt(uuid,boolean,text,uuid) to kernel_api;
 
+grant execute on function read_run(text,uuid) to kernel_jobs;
+
+grant execute on function read_run(text,uuid) to kernel_money;
+
+grant execute on function read_settlement(text) to kernel_api;
+
 grant execute on function read_site_plan(uuid,boolean,text) to kernel_api;
 
 grant execute on function read_site_quota(uuid,boolean,text) to kernel_api;
-
-grant execute on function read_site_tracker(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function read_site_usage(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function read_wallet(uuid,text) to kernel_money;
 
 grant execute on function read_withdrawal(text,uuid,uuid) to kernel_money;
+
+grant execute on function receive_events(text,text,text,jsonb) to kernel_jobs;
+
+grant execute on function receive_webhook(text,text,text,bytea,jsonb) to kernel_webhook;
 
 grant execute on function reconcile_site(uuid,text) to kernel_jobs;
 
@@ -7191,11 +8736,17 @@ grant execute on function release_reconciliation(uuid) to kernel_jobs;
 
 grant execute on function request_dispute_export(jsonb,text) to kernel_api;
 
+grant execute on function request_run(text,text,timestamp with time zone,timestamp with time zone,boolean,text,text) to kernel_jobs;
+
+grant execute on function request_run(text,text,timestamp with time zone,timestamp with time zone,boolean,text,text) to kernel_money;
+
 grant execute on function request_withdrawal(uuid,text,jsonb) to kernel_money;
 
 grant execute on function require_capability(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function require_ended_month(text) to kernel_jobs;
+
+grant execute on function resolve_finding(text,text,uuid,text,boolean) to kernel_money;
 
 grant execute on function reverse(text,text,text,jsonb) to kernel_money;
 
@@ -7203,21 +8754,37 @@ grant execute on function revoke_api_key(text,uuid,text) to kernel_api;
 
 grant execute on function seal_invoice(uuid,text) to kernel_jobs;
 
+grant execute on function set_correction_ceiling(text,bigint,text) to kernel_money;
+
 grant execute on function set_enforcement(text,boolean,text,text) to kernel_api;
 
 grant execute on function set_flag(text,boolean,text,integer,text) to kernel_api;
 
 grant execute on function set_money_policy(text,jsonb,text) to kernel_money;
 
+grant execute on function set_payment_method(text,text,text,text) to kernel_money;
+
 grant execute on function set_product(text,text,text,bigint,text,text) to kernel_api;
 
 grant execute on function set_product(text,text,text,bigint,text,text) to kernel_jobs;
+
+grant execute on function set_product(text,text,text,bigint,text,text) to kernel_money;
+
+grant execute on function set_provider_customer(text,text,text,uuid,text) to kernel_money;
+
+grant execute on function set_settlement(text,text,numeric,text) to kernel_api;
 
 grant execute on function set_site_member(text,uuid,text,text) to kernel_api;
 
 grant execute on function set_site_plan(text,jsonb,text) to kernel_api;
 
+grant execute on function settle_deposit(text,uuid,text,jsonb) to kernel_jobs;
+
 grant execute on function settle_deposit(text,uuid,text,jsonb) to kernel_money;
+
+grant execute on function settle_invoices() to kernel_jobs;
+
+grant execute on function settle_payout(text,uuid,text,jsonb) to kernel_jobs;
 
 grant execute on function settle_payout(text,uuid,text,jsonb) to kernel_money;
 
@@ -7240,8 +8807,6 @@ grant execute on function site_quota(uuid) to kernel_api;
 grant execute on function site_role(uuid) to kernel_api;
 
 grant execute on function site_row(uuid) to kernel_api;
-
-grant execute on function site_tracker(text,text) to kernel_api;
 
 grant execute on function site_usage(text,text) to kernel_api;
 
@@ -7275,6 +8840,8 @@ grant execute on function verify_invoice(uuid,text) to kernel_jobs;
 
 grant execute on function void(text,text,text,jsonb) to kernel_money;
 
+grant execute on function waiting_payouts(integer) to kernel_jobs;
+
 grant execute on function wallet_drift(uuid,integer) to kernel_api;
 
 grant execute on function wallet_drift(uuid,integer) to kernel_jobs;
@@ -7293,6 +8860,8 @@ comment on view ledger_transactions is 'An entry a row, with its transfer, accou
 
 comment on view wallet_balances is 'A wallet a row, from the balances that each movement writes; in minor units, of which exponent says how many decimals they are.';
 
+comment on view webhook_events is 'The events that came by webhook.';
+
 comment on table account_repairs is 'Each heal of an account, with its report: what was set, and the transfer that was booked where there was one. Append-only.';
 
 comment on table accounts is 'One balance each: available, held and promo of an owner, the other kinds of the tenant. constrained: locked by every movement, balance and version always current, never debited below floor (null: no floor). Not constrained: never locked or updated by a movement; balance holds the entries up to transfer folded_no, and a job folds the rest.';
@@ -7303,11 +8872,15 @@ comment on table audit_log is 'Every administrative change and every download, i
 
 comment on table billing_reconciliation_jobs is 'One job for each open (site, month). last_drift_pct is a fraction; FAILED is tried again at next_attempt_at, DEAD is not; a PROCESSING job whose lease has passed is taken over.';
 
+comment on table correction_ceilings is 'How much of a currency, in whole units, one person may correct alone; 100 where a tenant has no row.';
+
 comment on table currencies is 'What amounts are counted in; exponent: how many decimals of the unit a minor unit is. Points are a currency too.';
 
 comment on table data_migration_items is 'What a backfill works on, with the result of each: failed is tried again at next_attempt_at, dead is not.';
 
 comment on table data_migrations is 'Backfills, each with its counts and how far it came (checkpoint). failed: it has ended, and an item of it is dead.';
+
+comment on table deposit_reversals is 'Each refund, chargeback, failed refund and won chargeback of a deposit once, by what the provider calls it. transfer_id null: only the legacy balance was moved. Append-only.';
 
 comment on table deposits is 'Deposits; id is derived from the key of the request. flags: how each flag was evaluated. Completed and failed are final.';
 
@@ -7320,6 +8893,8 @@ comment on table events is 'Delivered events; id is the ledger row''s id. Holds 
 comment on table feature_flag_overrides is 'What a flag is for one tenant, before percentage and default.';
 
 comment on table feature_flags is 'Switches. value off: off for all who have no override. value on: on for all, or for rollout_percent of the subjects. stage: the stage whose default was applied, once; changed_at: when a person first changed it, after which no default touches it.';
+
+comment on table finding_corrections is 'Correcting transfers of findings. proposed: above the ceiling, and waits for somebody else.';
 
 comment on table folds is 'Each step in which the balance of an unconstrained account was brought up to transfer upto_no. oldest_at: of the entries folded; newest_at: of all entries up to here. Append-only.';
 
@@ -7357,6 +8932,8 @@ comment on table invoice_barriers is 'Months that take no row any more because t
 
 comment on table invoice_seals is 'days: [{day, rows, billable, overage, hash}] with hash = SHA-256 over the concatenated SHA-256 of each archive_line in order of (created_at, id); ledger_hash = SHA-256 of the lines day|rows|billable|overage|hash joined by LF. Append-only.';
 
+comment on table invoice_settlements is 'Frozen invoices that were charged: once each, with the hash of what was charged. transfer_id null: it came to nothing. Append-only.';
+
 comment on table invoice_snapshot is 'The frozen invoice of (site, month). hash_version 0 is a row that was not written by the freeze and cannot be verified.';
 
 comment on table job_heartbeats is 'One row a job: how often it should run, when it last did, and durable counts of its runs. A job that was not ok within two intervals is missed.';
@@ -7371,6 +8948,10 @@ comment on table money_policies is 'Where a tenant''s limits differ from the def
 
 comment on table order_lines is 'The credit of each line of an order: what a reversal takes back from. Append-only.';
 
+comment on table payment_methods is 'Which provider carries a method for a tenant; tenant * for those who have no row of their own.';
+
+comment on table payment_providers is 'The providers that the kernel speaks with. test_only: moves no real money, and serves only where the flag allow_test_payment_methods is on. grace_s: how long what it says may take to reach the ledger before a difference is one. can_list: its events can be asked for, so it can be reconciled.';
+
 comment on table payout_attempts is 'Tries to pay a withdrawal, at most one of them undecided. unknown: the provider was asked and has not said what became of it. Provider manual: a person paid.';
 
 comment on table players is 'Owners of wallets; id is the subject of their token. A player belongs to one tenant for ever. Each request of money locks its row, so that a player''s limits are counted one request at a time.';
@@ -7383,7 +8964,13 @@ comment on table promo_lots is 'One promotional credit each; id is that of the t
 
 comment on table promo_moves is 'What each transfer did to a lot: granted or given back above zero, spent or expired below. Append-only.';
 
+comment on table provider_customers is 'Which player a provider''s customer is, for events that name only the customer.';
+
 comment on table provider_events is 'Each event of a provider once, with what it said; only what became of it changes. processed_at: it has had its effect, in that commit. held: a reversal that the wallet could not bear and the flag allow_negative_balance did not allow. dead: tried as often as allowed; a replay tries it again.';
+
+comment on table provider_feed is 'What a provider listed for a run, a row a payment; taken again when a run starts anew, and kept as the evidence of the last one for 90 days.';
+
+comment on table psp_callbacks is 'Webhooks that the mock provider has yet to send, or has sent.';
 
 comment on table psp_events is 'The book of the mock provider: each order once by (action, key), whose first result is final. It stands outside the ledger, as a real provider''s book does.';
 
@@ -7405,8 +8992,6 @@ comment on table site_usage_monthly is 'The usage that the quota decision reads,
 
 comment on table sites is 'Tenants. origins: who may post from a browser; rate_limit: requests per 60 s and client, null = the default; billing_enforcement off: nothing is refused, what exceeds the plan is recorded as OVERAGE; key_version switches to next_key_version when next_key_month begins.';
 
-comment on table tracker_days is 'Requests of trackers by UTC day and version, counted in the ledger''s own commit: how many were retries, and how many came from clocks that are minutes (1 to 60) or hours off. Trackers say so of themselves; it never decides money.';
-
 comment on table transfers is 'A movement of money: event_at is when it happened, created_at when it was booked. key_id: the call that asked for it, null = a job. amount: what it moves, null = several currencies. reverses: no of the transfer it takes back. overdraw: it may take a balance below its floor. Append-only.';
 
 comment on table withdrawals is 'Withdrawals; id is derived from the key of the request and is that of its hold. hold_id null: the legacy balance alone was moved. flags: how each flag was evaluated, once, and which balance decided. unknown: the provider has not said whether it paid, so nothing else may.';
@@ -7418,6 +9003,8 @@ comment on function account_id(text,uuid,text,text,text) is 'The id of an accoun
 comment on function accounts_guard() is 'Row trigger: what an account may be when it is opened: an owner''s is constrained, held and promo never below zero, and every one begins at zero. Raises RK030.';
 
 comment on function act_on_withdrawal(text,text,text,text,uuid,jsonb) is 'What finance does with a withdrawal of its tenant: review, mark_paid, payout, retry, recheck; the last three name the attempt to take to the provider. A key is optional where the state already makes a repetition harmless. Raises RK001, RK030.';
+
+comment on function add_feed(uuid,integer,jsonb) is 'Adds a page of a provider''s list to a run, each event once; one that names no transaction is that of the deposit with its provider_ref: {kind, event_id, tx_id, amount_minor, currency, occurred_at, ref?, provider_ref?, tenant_id?, player_id?, members?}; members: the payments of a payout that the provider paid in one sum. Raises RK052 (another worker has the run), RK030.';
 
 comment on function adjust_invoice(text,jsonb,text,text) is 'Books {key, corrects_month, event_delta, overage_delta?, reason} for a frozen month in the current one; the same key books once. Audited as invoice_adjust. Raises RK003, RK013 (month not frozen), 23514 (author is approver, empty reason).';
 
@@ -7433,6 +9020,8 @@ comment on function append_only() is 'Statement trigger of append-only tables: a
 
 comment on function apply_event(uuid) is 'Applies an event of a provider in one commit, or says that it was: credits each line of an order once, takes back what a refund or chargeback says. allow_negative_balance off: what a wallet cannot bear is held, and the event stays open. Raises RK054 with the cause.';
 
+comment on function apply_held_events(uuid) is 'Applies what had come too early for a transaction, in the commit of what it waited for.';
+
 comment on function apply_stage_defaults(text) is 'Gives flags the defaults of the stage: each once, and never one that somebody changed. Migrator only; returns how many.';
 
 comment on function archive_line(timestamp with time zone,bytea,smallint,billing_state,boolean,bigint,billing_reason,bytea) is 'A whole ledger row: the export''s five columns, then id, billing_reason, payload_hash. What archives hold and seals hash.';
@@ -7444,6 +9033,8 @@ comment on function audit(text,text,text,text,uuid,jsonb) is 'Writes one audit r
 comment on function backfill_events(text,date,date,integer) is 'The events of these days (UTC) that had no effect yet, the oldest first. Raises RK015.';
 
 comment on function backfill_step(text) is 'Applies the next due event of a backfill, in one commit with its result and the counts; idle: there is none now. A failed one waits 30 s, twice as long each time, and is dead after five attempts. Raises RK050, RK053.';
+
+comment on function backfill_steps(text,integer) is 'Applies so many due events of a backfill in one commit, each in a subtransaction of its own with its result, as backfill_step does with one; a payment is alone in its commit. idle: nothing is due now; held counts those that were set aside. Raises RK050, RK053.';
 
 comment on function backfill_wallets(text,integer) is 'The next batch of wallets in one commit, by the order of their keys; a wallet that fails is noted and left out, the others go on. Raises RK050, RK053, RK015.';
 
@@ -7473,6 +9064,8 @@ comment on function canary_arrived(uuid) is 'Whether a canary event has been del
 
 comment on function canary_site() is 'The public id of the synthetic site, created at the first call. Its plan bills nothing: quota 0, and events of the kind system are never billable.';
 
+comment on function cancel_withdrawal(uuid,uuid) is 'A player takes back a withdrawal that nobody has reviewed yet; the money is free again. Repeatable.';
+
 comment on function canonical_json(jsonb) is 'A value in the form of RFC 8785, as far as its keys are ASCII and its numbers whole; what is hashed holds no other.';
 
 comment on function capabilities_of(text) is 'What a role may do; an analyst sees the site and may do nothing else.';
@@ -7487,7 +9080,13 @@ comment on function claim_billing_reconciliation_jobs(integer,integer) is 'Takes
 
 comment on function claim_dispute_export(bigint,integer) is 'Takes an export to build it, also from a holder whose lease has passed; after 3 such holders it is DEAD, as after 3 failures. Null when there is nothing to do.';
 
-comment on function count_tracker_batch(uuid,text,jsonb) is 'Counts one request of a tracker: {sdk, retried, skew_ms | null}. Called in the statement of ingest and after it, so under the site''s lock: p_month is what ingest answered. At most 16 versions a day have a row of their own; the others are one.';
+comment on function claim_run(uuid) is 'Takes a queued run, or one whose worker died, for two minutes; null: any. It begins anew, and is failed after five tries. Null when there is none.';
+
+comment on function close_finding(uuid,text,text,boolean) is 'Resolves a finding, audited as FIN_FINDING_RESOLVED.';
+
+comment on function correct_finding(text,text,text,uuid,jsonb) is 'Corrects the wallet of a finding''s player: {delta_minor, currency, reason}. Up to the tenant''s ceiling it is posted and resolves the finding; above it waits for somebody else. Raises RK001, RK030, RK060, RK014, 22P02, 23514.';
+
+comment on function correction_row(finding_corrections) is 'A correction as answers show it.';
 
 comment on function create_api_key(text,text,text,boolean,text) is 'Adds a live key by its hash; of two live ones p_rotate revokes the oldest. Audited. Raises RK003, RK004 (two live keys).';
 
@@ -7499,6 +9098,8 @@ comment on function debit_wallet(text,text,text,jsonb) is 'Takes money from a wa
 
 comment on function decide_adjustment(text,uuid,boolean,text) is 'Approves (and books) or rejects a proposal, once; repeating one''s own decision changes nothing. Raises RK018 (unknown), RK019 (decided), RK020 (author approves).';
 
+comment on function decide_correction(text,text,uuid,text,text) is 'Somebody other than who proposed it posts or rejects a correction, with a reason. Raises RK060, RK014.';
+
 comment on function declined(text,jsonb) is 'A refusal of a player''s or a reviewer''s call as an answer, with what more it says; like refused(), it is returned and never raised.';
 
 comment on function default_plan() is 'The plan of a site that has no row in site_plans: 1000 events a month, hard.';
@@ -7509,7 +9110,7 @@ comment on function deposit_refusal(players,jsonb,jsonb) is 'The policy of depos
 
 comment on function deposit_row(deposits) is 'A deposit as answers show it; amounts as decimal strings of minor units.';
 
-comment on function deposits_guard() is 'Statement trigger: a deposit ends once. Raises RK042.';
+comment on function deposits_guard() is 'Statement trigger: a completed deposit stays so, and a failed one can only turn out to have been captured after all. Raises RK042.';
 
 comment on function derived_uuid(text) is 'A UUID (version 8) from the SHA-256 of a text: the same names give the same id, so that a retry names what the first call made.';
 
@@ -7523,9 +9124,15 @@ comment on function erase_payloads(uuid,boolean,text,jsonb,integer) is 'erase_si
 
 comment on function erase_site_payloads(uuid,jsonb,integer,text) is 'Erases payload, address, user agent and request id of the events that match {ingest_id | sid | fp}, at most 10,000 a call; ledger row and delivery stay as proof. Audited as payload_erase, with a hash of the selector.';
 
+comment on function event_finding(provider_events,text,text,text,jsonb) is 'Leaves a finding about an event instead of an effect.';
+
 comment on function event_lines(jsonb) is 'The lines of an event: of its order or its list, or the event itself as one line. A line without an id is known by its product.';
 
 comment on function event_order(jsonb) is 'The order that an event is about.';
+
+comment on function event_owner(text,text,jsonb) is 'Whose event it is: as it says, or as its transaction, what the provider calls that, or the customer that it names are known; known: whether the tenant has such a player.';
+
+comment on function event_problem(provider_events,text,uuid,bigint,text,text) is 'Why an event cannot be about this transaction, as the finding that it leaves; null when it can. p_amount null: any amount.';
 
 comment on function examine_books(timestamp with time zone) is 'Every invariant of the books with the number of its violations, in one snapshot. What a repair explains stays in the entries for ever and is well. Raises RK056 (it is not done at p_until).';
 
@@ -7549,11 +9156,19 @@ comment on function export_line(timestamp with time zone,bytea,smallint,billing_
 
 comment on function export_row(dispute_exports) is 'An export as answers show it.';
 
+comment on function feed_totals(reconciliation_runs) is 'Of each currency what the provider moved in the window and what the ledger did, in minor units, payouts below zero; drift is the provider''s less the ledger''s.';
+
+comment on function find_finding(text,uuid) is 'A finding, locked, that the caller may work on; p_tenant null: any. Raises RK060, RK014 (another tenant''s).';
+
 comment on function find_site(text) is 'The id of the site with this id (hyphens optional) or public id; null when there is none.';
+
+comment on function finding_row(reconciliation_findings) is 'A finding as lists show it.';
 
 comment on function finish_dispute_export(bigint,integer,text,text,bigint,text) is 'Ends an attempt: READY, or FAILED, or DEAD after 3; LOST when another holder has taken it over.';
 
 comment on function finish_reconciliation(bigint,integer,text,numeric,jsonb) is 'Ends an attempt: COMPLETED, or FAILED with a delay, or DEAD after 8; LOST when another holder has taken the job over. p_attempt is the fencing token of the claim.';
+
+comment on function finish_run(uuid,integer,text) is 'Compares a run''s complete list with the ledger and leaves a finding for each difference; p_incomplete says why the list is not complete, and then nothing is concluded. A dry run finds and writes nothing down. Findings of the window whose two sides agree by now are resolved. Raises RK052.';
 
 comment on function flag_bucket(text,text) is 'Where a subject stands in the rollout of a flag, 0 to 99: always the same, and another place for another flag.';
 
@@ -7571,6 +9186,8 @@ comment on function frozen_guard() is 'Statement trigger: no ledger row enters a
 
 comment on function gap_repaired(uuid,bigint) is 'Whether a repair says that so many versions have no entry: it left more versions than its report counted entries. The job never writes such a one, a person does who looked.';
 
+comment on function give_back(provider_events,deposits) is 'Gives back what a chargeback that was won, or a refund that failed, had taken; once that is there.';
+
 comment on function grant_promo(text,text,text,jsonb) is 'Adds a promotional lot to a wallet: {owner_id, currency, amount_minor, expires_at, kind?, reference?, ...}; without an expiry in the future it is refused. Raises RK001, RK030.';
 
 comment on function heal_account(uuid,text,account_fact,uuid[]) is 'Heals an account and says how; the caller asserts that it is well. The entries are the truth: balance and version are set to them, and wallet_is_right then books what an available balance had more or less as an adjustment. Raises RK051 where only a person can decide.';
@@ -7580,6 +9197,8 @@ comment on function heal_page(reconciliation_runs,account_fact[]) is 'Heals what
 comment on function heal_promises(uuid,account_fact,uuid[]) is 'Brings holds and lots back to the entries: a lot is what its moves say, a hold without its transfer (or beside an empty account) is void, and what no hold claims goes back to the owner. Which of several holds is unfounded is never guessed. Under the account''s lock.';
 
 comment on function heartbeats() is 'Every job with its last runs, and whether its heartbeat is missed.';
+
+comment on function held(text,interval) is 'An event that cannot be applied before something else has come; p_again: when to try by itself.';
 
 comment on function hold(text,text,text,jsonb) is 'Sets money of a wallet aside: {owner_id, currency, amount_minor, expires_in_s?, kind?, reference?, ...}; expires_in_s counts on the database''s clock. Raises RK001, RK030.';
 
@@ -7609,6 +9228,8 @@ comment on function invoice_hash(uuid,text,bigint,bigint,text) is 'hash_version 
 
 comment on function invoice_snapshot_immutable() is 'Statement trigger: a frozen invoice is final for every role. Raises 23000.';
 
+comment on function keep_event(text,text,text,text,bytea,jsonb) is 'Keeps one event, once by (provider, account, event, item): {event_id, item?, type, kind?, tx_id?, tenant_id?, player_id?, customer_id?, amount_minor?, currency?, ref?, provider_ref?, attempt_key?, error_code?, occurred_at, ignored?, payload}. The same event with another body, or of an unknown player, leaves a finding.';
+
 comment on function kernel_health() is 'Answers when the ledger can be reached, and whether it takes writes.';
 
 comment on function kernel_metrics() is 'The counters that the ledger itself keeps, as decimal strings: true over every instance and every restart.';
@@ -7627,17 +9248,27 @@ comment on function list_adjustments(text) is 'The newest 200 proposals of the s
 
 comment on function list_api_keys(text) is 'The newest 100 keys of the site, without their hashes. Raises RK003.';
 
+comment on function list_findings(text,jsonb,integer,integer) is 'Findings, newest first: {provider?, status?, tenant_id?, finding_type?, severity?, player_id?, tx_id?, provider_event_id?, owner?}; p_tenant null: of all tenants and of none.';
+
 comment on function list_flags(text) is 'Every flag, or one, with its overrides and its last changes.';
 
 comment on function list_migrations(timestamp with time zone,integer) is 'Backfills, the newest first.';
 
+comment on function list_payment_methods(text) is 'Each method with the provider that carries it for a tenant.';
+
 comment on function list_player_transactions(uuid,integer,integer) is 'A player''s own deposits and withdrawals, newest first.';
 
+comment on function list_products(text) is 'What each product of the tenant''s shops credits.';
+
 comment on function list_reports(date,integer,uuid,integer) is 'Reports, the newest run first and in it the report of the run itself.';
+
+comment on function list_runs(text,text,integer,integer) is 'Runs over providers, newest first; of one tenant, or of all.';
 
 comment on function list_sites(timestamp with time zone,uuid,integer) is 'Sites in order of creation after the given one; one row more than p_limit (1 to 200) says that there are more. cursor is what the next call starts after.';
 
 comment on function list_withdrawals(text,jsonb,integer,integer) is 'A page of the tenant''s withdrawals: {state?, player_id?, date_from?, date_to?, min_amount?, max_amount?, sort?, after?, after_id?}; date_to is excluded. Each item carries the cursor after it.';
+
+comment on function listed_until(text) is 'From where the events of a provider have to be listed again: the youngest that was, at most three days ago.';
 
 comment on function lock_accounts(uuid[]) is 'Locks the constrained ones of these accounts in the order of ids; first, where a call posts more than once, for so no two calls wait for each other.';
 
@@ -7645,13 +9276,25 @@ comment on function lock_site(uuid) is 'Waits for the site''s transaction lock. 
 
 comment on function mark_paid(withdrawals,text,jsonb) is 'A person has paid an approved withdrawal, whose row the caller has locked: {reason}.';
 
+comment on function match_feed(reconciliation_runs) is 'Every difference between what a provider listed and what the ledger moved, each once. What lies in the margin around the window only explains; what is younger than the provider''s grace is not judged yet.';
+
 comment on function migration_json(data_migrations) is 'A backfill as answers show it.';
 
 comment on function minor_units(jsonb) is 'An amount of a body, exactly: a string or number of digits, 1 to 2^63 - 1. Raises RK030, 22003.';
 
-comment on function mockpsp(text,text,jsonb,text) is 'The mock payment provider: an order {tx_id, tenant_id, player_id, amount_minor, currency} under a key. It succeeds, or where test methods are allowed does what p_outcome asks: success, fail, or timeout, which stays undecided until it is asked again. The first result is final.';
+comment on function mockpsp(text,text,jsonb,text) is 'The mock payment provider: an order {tx_id, tenant_id, player_id, amount_minor, currency} under a key. It succeeds, or where test methods are allowed does what p_outcome asks: success, fail, timeout (undecided until it is asked again), timeout_then_success (decides after 3 s and calls back), duplicate, out_of_order, partial (captures half), lost (moves the money, and tells nobody but who asks again or lists). The first result is final.';
 
-comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up. Called by watchtower_checks only.';
+comment on function mockpsp_callbacks(integer) is 'Decides what the mock provider was to decide later, and takes webhooks that it has to send; each comes again, later and later, until mockpsp_sent says that it was taken.';
+
+comment on function mockpsp_event(psp_events) is 'An event of the mock provider as its webhooks and its list tell it.';
+
+comment on function mockpsp_list(timestamp with time zone,timestamp with time zone,bigint,integer) is 'A page of the mock provider''s events of a window, by their numbers; gap: the number after which one is missing.';
+
+comment on function mockpsp_sent(jsonb) is 'Notes webhooks of the mock provider that were taken.';
+
+comment on function mockpsp_tell(psp_events) is 'Puts the webhooks of a decided order on their way, as its mode says: once, twice, after their successor, or not at all.';
+
+comment on function money_checks() is 'What the watchtower asks of money: open findings by severity, wallets that the last run could not heal, payouts without an answer, what a backfill gave up, events of providers that wait or are dead, providers whose last reconciliation came to no end. Called by watchtower_checks only.';
 
 comment on function money_doctor() is 'Every invariant of money with the number of its violations, while money moves; reads only. It ends within 8 s: violations null was not examined in time.';
 
@@ -7689,7 +9332,13 @@ comment on function open_snapshot(legacy_balances,jsonb,text) is 'Books an openi
 
 comment on function open_wallet(text,uuid,text) is 'Opens an owner''s wallet of a currency: available, held and promo, and the tenant''s accounts that face them. Returns the id of available; repeatable. Raises 23503 (no such currency).';
 
+comment on function own_finding(text,text,uuid,text) is 'Says who works on a finding; null: nobody. Raises RK060, RK014.';
+
 comment on function pay_withdrawal(withdrawals,text,jsonb) is 'Takes the held money of a withdrawal, whose row the caller has locked, and makes it paid: {provider, provider_ref?, provider_event_id?}.';
+
+comment on function payment_backlog() is 'How many events of providers wait, are held, or are dead, and how old the oldest is that waits.';
+
+comment on function payout_order(withdrawals,payout_attempts) is 'What the provider of a payout attempt is told; the key names the attempt there, whoever asks and however often.';
 
 comment on function plan_backfill(text,date,date,integer) is 'A dry run: what each event would do as things are; cannot write. Raises RK050, RK015.';
 
@@ -7707,9 +9356,17 @@ comment on function player_row(players) is 'A player as answers show it.';
 
 comment on function post(text,uuid,uuid[],jsonb[],integer[],uuid[],bigint[],boolean,boolean,bigint,boolean[]) is 'The only writer of transfers and entries: posts the movements p_ids with p_details, whose entries are p_move (from 1), p_account and p_amount (credit above zero), all or none. Locks constrained accounts in the order of ids; p_reserved: held and promo may be named; p_overdraw: floors do not hold; p_reversible: for each movement, null = all. Returns done with the balances after it, or the first refusal.';
 
+comment on function post_correction(finding_corrections,text) is 'Posts a correction between the wallet and the clearing account, and resolves its finding.';
+
 comment on function post_many(text,uuid,uuid[],jsonb[],integer[],uuid[],bigint[],boolean,boolean,bigint,boolean[]) is 'Posts any number of movements of any number of entries in one statement, or none of them; called by post only.';
 
 comment on function post_pair(text,uuid,uuid,jsonb,uuid[],bigint[],boolean,boolean,bigint,boolean[]) is 'What post_many does, for one movement of two entries, without the plan of a set; called by post only.';
+
+comment on function process_due_events(integer) is 'Applies events whose message was lost or whose next try has come. Those of a file wait for the backfill that was asked for.';
+
+comment on function process_event(uuid) is 'Applies an event, or notes why it could not be: tried again after 10 s, twice as long each time, and dead with a finding after eight attempts.';
+
+comment on function process_events(jsonb) is 'Applies those of these events that are due, at most one of each player, and says what became of each; call it again until nothing is left. Another call that has one of them is not waited for.';
 
 comment on function progress_dispute_export(bigint,integer,bigint,integer) is 'Notes progress and extends the lease; false when another holder has taken the export over.';
 
@@ -7717,11 +9374,23 @@ comment on function proposal_row(adjustment_proposals) is 'A proposal as answers
 
 comment on function propose_adjustment(text,jsonb,text) is 'Proposes {corrects_month, event_delta, overage_delta?, reason} for a frozen month. Audited. Raises RK003, RK013, 23514.';
 
+comment on function provider_facts(reconciliation_runs) is 'What the ledger has moved for a provider.';
+
+comment on function provider_of(text,text,boolean) is 'The provider of a method for a tenant; null when none may serve it. p_tests: whether test methods are allowed.';
+
+comment on function provider_run(reconciliation_runs) is 'A run as answers show it.';
+
 comment on function psp_events_guard() is 'Statement trigger: only an undecided order of the mock provider changes. Raises RK044.';
+
+comment on function purge_feed() is 'Removes lists of runs that ended 90 days ago, at most 10,000 rows a call.';
 
 comment on function purge_ledger(uuid,text,integer,integer,boolean) is 'Deletes at most 10,000 rows of an archived month and returns how many; 0 ends it and is audited as ledger_purge. A dry run counts all and writes nothing. Raises RK016 (not frozen, window open, not archived).';
 
 comment on function read_dispute_export(uuid,text,bigint) is 'One export of the site''s month, while its object is there. Raises RK017.';
+
+comment on function read_export(uuid,boolean,text,text,text) is 'A long export that somebody waits for, without counting its month again. Raises RK014, RK017.';
+
+comment on function read_finding(text,uuid) is 'A finding with both sides and its corrections; null when there is none, or it is another tenant''s.';
 
 comment on function read_invoice_proof(uuid,boolean,text,text) is 'verify_invoice for a user who holds billing:view. Raises RK014, RK013.';
 
@@ -7735,17 +9404,23 @@ comment on function read_player(text,uuid) is 'A player of the tenant with each 
 
 comment on function read_receipt(uuid,boolean,text,uuid) is 'Every decision taken on an admitted event: ledger row, delivery, earlier rejections and conflicts of its key, the invoice that froze it. Shows own sites only. Raises RK003 (site unknown or not yours), RK007 (no such event).';
 
+comment on function read_run(text,uuid) is 'A run; null when there is none, or it is another tenant''s.';
+
+comment on function read_settlement(text) is 'How a site''s overage is charged, its wallet''s balances in minor units, and the last two years of what was charged. Raises RK003.';
+
 comment on function read_site_plan(uuid,boolean,text) is 'The plan in force and, while an unblock runs, the plan it will fall back to. Raises RK014.';
 
 comment on function read_site_quota(uuid,boolean,text) is 'Where the site stands against its quota; any member may ask, for a tracker that is refused concerns them all. Raises RK014.';
-
-comment on function read_site_tracker(uuid,boolean,text,text) is 'site_tracker for any member of the site. Raises RK014.';
 
 comment on function read_site_usage(uuid,boolean,text,text) is 'site_usage for a user who holds billing:view. Raises RK014.';
 
 comment on function read_wallet(uuid,text) is 'A player''s own balance of a currency, in minor units.';
 
 comment on function read_withdrawal(text,uuid,uuid) is 'A withdrawal of the tenant with its payout attempts, one of them named with the order that its provider is given; null when there is none.';
+
+comment on function receive_events(text,text,text,jsonb) is 'Takes events that were asked for or read from a file, beside those that webhooks brought: what is known already stays as it is. Raises RK015, 23503.';
+
+comment on function receive_webhook(text,text,text,bytea,jsonb) is 'Takes what a webhook said, in one commit; signature: valid, invalid or none. What is not valid is refused for every real provider, and for a test provider where webhook_signature_enforced is on for the tenant. Each event answers {id, created, same, unknown, due}; due: it waits to be applied.';
 
 comment on function reconcile_site(uuid,text) is 'Compares a month of a site in one snapshot: ledger with usage row, which is corrected by delta, and ledger with events and outbox, whose differences are named (the first 20 ids each). Two at once for one month take turns. The ledger is never changed; a frozen month is skipped.';
 
@@ -7759,11 +9434,11 @@ comment on function record_archive(uuid,text,integer,jsonb) is 'Notes that the m
 
 comment on function record_dispute_export(uuid,uuid,text,bigint,text,text) is 'Audits a download as dispute_export; called before the bytes leave.';
 
-comment on function record_finding(text,text,uuid,uuid,jsonb,text,text,text) is 'Writes a finding down, once by (provider, p_raw.provider_event_id, type); a resolved one is opened again.';
+comment on function record_finding(text,text,uuid,uuid,jsonb,text,text,text) is 'Writes a finding down, once by (provider, p_raw.provider_event_id, type); a resolved one that is seen again is opened again, unless it was accepted and says the same.';
 
 comment on function record_heartbeat(text,boolean,jsonb) is 'Notes the end of a run of a job; false when the job is not known.';
 
-comment on function record_provider_event(text,text,text,text,text,jsonb,bytea,timestamp with time zone) is 'Keeps an event, once; same: whether one that was known said the same.';
+comment on function record_provider_event(text,text,text,text,text,jsonb,bytea,timestamp with time zone) is 'Keeps an event, once; same: whether one that was known said the same, of the same tenant.';
 
 comment on function record_publish_failure(uuid,text,text) is 'Notes that the queue did not take a batch, and makes its outbox rows due at once; returns how many there were.';
 
@@ -7781,6 +9456,8 @@ comment on function report_account(reconciliation_runs,account_fact,account_fact
 
 comment on function request_dispute_export(jsonb,text) is 'The export of this month_state: the one that exists, or a new one to be built.';
 
+comment on function request_run(text,text,timestamp with time zone,timestamp with time zone,boolean,text,text) is 'Asks for a run over the window [from, to); a key names it, and brings the same run again. Nothing is compared yet. Raises RK015.';
+
 comment on function request_withdrawal(uuid,text,jsonb) is 'A player asks for money: {amount_minor, currency, method, address?}. The flags are read here, once, and kept on the row. Every refusal but the one for speed is pinned to the key. Raises RK001, RK030.';
 
 comment on function require_capability(uuid,boolean,text,text) is 'Signs the user in and returns the site when the user may do this there; a null capability asks for any access. Raises RK014, which does not tell whether the site exists.';
@@ -7795,6 +9472,8 @@ comment on function require_purgeable(uuid,text,integer) is 'Raises RK016 unless
 
 comment on function require_site(text) is 'As find_site, but raises RK003 when there is none.';
 
+comment on function resolve_finding(text,text,uuid,text,boolean) is 'Resolves a finding with a reason; accepted: the difference is known and stays, and is not found again as long as it says the same. Repeatable. Raises RK060, RK014.';
+
 comment on function restore_lots(bigint,uuid) is 'Gives the promotional part of a reversal back to the lots that the original spent, the latest expiry first; called by reverse only, under its locks.';
 
 comment on function retry_delay(integer) is 'The pause before the next attempt: exponential from a minute to 6 hours, with half of it as jitter.';
@@ -7802,6 +9481,8 @@ comment on function retry_delay(integer) is 'The pause before the next attempt: 
 comment on function reversal_parts(bigint,numeric,numeric) is 'The entries that take back p_amount of a transfer of which p_done was taken back before.';
 
 comment on function reverse(text,text,text,jsonb) is 'Takes a transfer back, whole or in parts that never exceed it: {transfer_id, amount_minor?, kind?, reason?, overdraw?, ...}; without an amount, what is left. A capture goes back to the available balance, a spend to the balances and lots it came from. overdraw: also when that takes a balance below its floor, as a chargeback does. Raises RK001, RK030.';
+
+comment on function reverse_deposit(provider_events,deposits) is 'Takes a refund or chargeback from the wallet, up to what the deposit brought; below zero where allow_negative_balance is on, else the event is held.';
 
 comment on function review_withdrawal(withdrawals,text,jsonb) is 'Approves or rejects a withdrawal whose row the caller has locked: {action: approve|reject, reason}. A rejection gives the money back. What is so already stays so.';
 
@@ -7815,15 +9496,23 @@ comment on function seal_invoice(uuid,text) is 'Third part of a freeze: hashes t
 
 comment on function secure_table(regclass,boolean) is 'For migrations: forces row-level security on a new table; its owner and service_role see all rows, the members of a site theirs when asked for.';
 
+comment on function set_correction_ceiling(text,bigint,text) is 'Sets how much one person of a tenant may correct alone, in whole units. Audited. Raises 23514.';
+
 comment on function set_enforcement(text,boolean,text,text) is 'Switches quotas of one site on or off; off, nothing is refused and what exceeds the plan is recorded as OVERAGE. Audited as billing_enforcement. Raises RK003.';
 
 comment on function set_flag(text,boolean,text,integer,text) is 'Switches a flag: for all, for a percentage of the subjects, or for one tenant, whose override a null value removes. Audited as feature_flag. Raises RK040 (no such flag), RK041 (tenant and percentage, or neither value nor tenant).';
 
 comment on function set_money_policy(text,jsonb,text) is 'Replaces the limits of a tenant; what the policy does not name has its default. Audited as money_policy. Raises 23514.';
 
+comment on function set_payment_method(text,text,text,text) is 'Says which provider carries a method, for a tenant or for all (*). Payments that have begun stay with theirs. Audited as payment_method. Raises 23503 (no such provider), 23514.';
+
 comment on function set_product(text,text,text,bigint,text,text) is 'Sets what a product credits; p_currency null: POINTS. Audited as product. Raises 23503, 23514.';
 
+comment on function set_provider_customer(text,text,text,uuid,text) is 'Says which player of the tenant a provider''s customer is. Audited as provider_customer. Raises 23503 (no such provider), 23514.';
+
 comment on function set_role_verifier(name,text) is 'Sets the SCRAM verifier of a login role, so that no password travels in SQL. Migrator only. Raises RK005.';
+
+comment on function set_settlement(text,text,numeric,text) is 'Has the overage of a site''s invoices charged to its wallet, from this month''s invoice on; p_currency null: not any more. p_price null: as it is. Audited as plan_settlement. Raises RK003, RK015, 23503, 23514.';
 
 comment on function set_site_member(text,uuid,text,text) is 'Gives a user a role at the site, or none. Audited as site_member. Raises RK003.';
 
@@ -7831,9 +9520,19 @@ comment on function set_site_plan(text,jsonb,text) is 'Sets limit and, where giv
 
 comment on function set_updated_at() is 'Row trigger that keeps updated_at.';
 
-comment on function settle_deposit(text,uuid,text,jsonb) is 'Last step of a deposit: what the provider said of it: CAPTURED credits it once, FAILED ends it, anything else leaves it pending; repeatable, in any order. {provider_ref, provider_event_id, error_code?}.';
+comment on function settle_deposit(text,uuid,text,jsonb) is 'What the provider said of a deposit: CAPTURED credits it once, also when a try had failed before; FAILED ends it, AUTHORIZED is noted, anything else leaves it pending; repeatable, in any order. {provider_ref, provider_event_id, error_code?}.';
+
+comment on function settle_deposit_event(provider_events) is 'What an event does to the deposit that it names.';
+
+comment on function settle_event(provider_events) is 'Applies an event of a payment, whose row the caller has locked, and notes what became of it. Raises RK054 with the cause.';
+
+comment on function settle_invoice(invoice_snapshot,site_plans) is 'Charges one frozen invoice''s overage, rounded to the nearest minor unit; the site''s wallet may go below zero. Raises RK061.';
+
+comment on function settle_invoices() is 'Charges the overage of up to 100 frozen invoices that are to be charged and were not, and says how many; one that cannot be charged holds back no other, and is told when nothing else is left. Repeatable. Raises RK061.';
 
 comment on function settle_payout(text,uuid,text,jsonb) is 'What a provider said of an attempt: PAID, FAILED or UNKNOWN, with {provider_ref, provider_event_id, error_code?}; from a call, a webhook or a recheck, in any order and any number of times. The debit happens once; a success that comes too late is a finding.';
+
+comment on function settle_withdrawal_event(provider_events) is 'What an event does to the withdrawal that it names: it settles the payout that it is about. One that is paid without having been asked for settles an approved withdrawal, and is a finding for any other.';
 
 comment on function shown_balance(text,uuid,text) is 'What a player is told to have, in minor units: the balance that decides about a withdrawal now, of the ledger or of the legacy row.';
 
@@ -7842,6 +9541,8 @@ comment on function sign_in(uuid,boolean) is 'Says for the rest of the transacti
 comment on function signed_amount(jsonb) is 'The amount of an entry as the ledger keeps it, a debit below zero. Raises RK030, 22003.';
 
 comment on function signed_in_user() is 'The subject of the verified token, set by the reading function itself; null when nobody is signed in.';
+
+comment on function signed_minor(text,bigint) is 'What a payment does to what the provider holds for the tenant: above zero when money came in.';
 
 comment on function site_for_ingest(text,text) is 'What ingest caches of an active site for at most 30 s, and the key''s hash when it is a live key of that site; no row when the site is unknown or closed.';
 
@@ -7852,8 +9553,6 @@ comment on function site_quota(uuid) is 'What the quota decision would read now:
 comment on function site_role(uuid) is 'The role of the signed-in user at a site: a platform admin is admin everywhere, then owner, then membership; null without access.';
 
 comment on function site_row(uuid) is 'A site with its plan, as the API shows it; counts as decimal strings.';
-
-comment on function site_tracker(text,text) is 'How the trackers of a site fared in a month, by what they say: loss.numbered is how many events they numbered, missing how many of these numbers are not here (dropped, refused by the quota, still on their way, or lost), reported what they say they dropped, lost the larger of the two; an event erased since is not missing. Counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
 comment on function site_usage(text,text) is 'Usage of a month from ledger, usage row, delivered events and outbox, in one snapshot; counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
@@ -7888,6 +9587,8 @@ comment on function utc_year_month(timestamp with time zone) is 'The UTC month o
 comment on function verify_invoice(uuid,text) is 'Recomputes a frozen invoice from the ledger: hash_ok (the invoice''s own hash), ledger_ok (the counts), seal_ok (every byte of every row, with the days that differ); the archive stands for rows that were purged. Raises RK013.';
 
 comment on function void(text,text,text,jsonb) is 'Gives held money back to the available balance: {hold_id, kind?, reason?, ...}. Once a hold. Raises RK001, RK030.';
+
+comment on function waiting_payouts(integer) is 'Payouts that nobody has had an answer of for two minutes, with the order to ask their provider about again, under the key of the attempt.';
 
 comment on function wallet_account(text,jsonb,text) is 'The account of the wallet that a body names by owner_id and currency. Raises RK030.';
 

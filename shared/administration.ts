@@ -97,6 +97,31 @@ export async function setPlan(database: Database, ref: string, input: unknown, a
   return { plan: await ask(database, sql, { ref, plan: JSON.stringify(parse(plan, input)), actor }) };
 }
 
+export const settlementInput = z.strictObject(
+  {
+    currency: z
+      .string('must be a text')
+      .regex(/^[A-Z][A-Z0-9_]{1,11}$/, 'must be a code such as USD')
+      .nullable(),
+    overage_price_per_1k: z
+      .string('must be a decimal string')
+      .regex(/^\d{1,14}(\.\d{1,6})?$/, 'must be a decimal string with at most six decimals')
+      .optional(),
+  },
+  'must be a JSON object',
+);
+
+/** Has the overage of a site's frozen invoices charged to its wallet; currency null: not any more. */
+export async function setSettlement(database: Database, ref: string, input: unknown, actor: string) {
+  const { currency, overage_price_per_1k: price = null } = parse(settlementInput, input);
+  const sql = 'set_settlement(:ref, :currency, :price::numeric, :actor)';
+  return { settlement: await ask(database, sql, { ref, currency, price, actor }) };
+}
+
+export async function readSettlement(database: Database, ref: string) {
+  return { settlement: await ask(database, 'read_settlement(:ref)', { ref }) };
+}
+
 /** A new live key; of two live ones `rotate` revokes the oldest. The key itself is never stored. */
 export async function createKey(database: Database, ref: string, rotate: boolean, actor: string) {
   const api_key = `rk_${randomBytes(32).toString('base64url')}`;

@@ -7,6 +7,8 @@ import type { Database } from './ports.ts';
 
 export const events_usual = 1_000;
 const events_max = 100_000;
+/** Events that one call applies, each in a subtransaction of its own. */
+const events_a_call = '50';
 
 export interface BackfillOrder {
   type: 'webhook_replay' | 'reversal_backfill';
@@ -25,7 +27,8 @@ export interface Backfill {
   errorCount: string;
   totalCount: string;
   idle?: boolean;
-  held?: boolean;
+  /** How many of the last call's events were set aside. */
+  held?: number;
 }
 
 /** @throws KernelError `invalid_json` or `invalid_request` with one sentence. */
@@ -65,7 +68,7 @@ export async function beginBackfill(database: Database, order: BackfillOrder, by
   })) as Backfill;
 }
 
-/** Applies event after event, each in a commit of its own, until none is due or the time is over. */
+/** Applies event after event until none is due or the time is over; a bad one holds back no other. */
 export async function workOn(
   database: Database,
   id: string,
@@ -73,8 +76,9 @@ export async function workOn(
 ): Promise<{ backfill: Backfill; held: number }> {
   let held = 0;
   for (;;) {
-    const backfill = (await ask(database, 'backfill_step(:id)', { id })) as Backfill;
-    if (backfill.held) held += 1;
+    const call = { id, events: events_a_call };
+    const backfill = (await ask(database, 'backfill_steps(:id, :events::integer)', call)) as Backfill;
+    held += backfill.held ?? 0;
     if (backfill.idle || Date.now() >= until_ms) return { backfill, held };
   }
 }

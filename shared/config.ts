@@ -71,9 +71,30 @@ export interface ApiEnvironment extends BaseEnvironment, DatabaseEnvironment {
   TOKEN_CLIENT_ID: string;
 }
 
-export interface MoneyEnvironment extends BaseEnvironment, DatabaseEnvironment {
+/** JSON object: payment provider → ARN of its secret. */
+interface ProviderSecretArns {
+  PROVIDER_SECRET_ARNS: string;
+}
+
+export interface MoneyEnvironment extends BaseEnvironment, DatabaseEnvironment, ProviderSecretArns {
   TOKEN_ISSUER: string;
   TOKEN_CLIENT_ID: string;
+  MATCH_QUEUE_URL: string;
+}
+
+export interface WebhookEnvironment extends BaseEnvironment, DatabaseEnvironment, ProviderSecretArns {
+  PAYMENT_QUEUE_URL: string;
+}
+
+export interface ProcessEnvironment extends BaseEnvironment, DatabaseEnvironment, ProviderSecretArns {
+  CRON_SECRET_ARN: string;
+  /** Without a path and a slash at its end. */
+  API_URL: string;
+}
+
+export interface MatchEnvironment extends BaseEnvironment, DatabaseEnvironment, ProviderSecretArns {
+  CRON_SECRET_ARN: string;
+  PAYMENT_QUEUE_URL: string;
 }
 
 export interface AssureEnvironment extends BaseEnvironment, DatabaseEnvironment {

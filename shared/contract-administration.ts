@@ -1,6 +1,6 @@
 // The contract of administration: sites, plans, keys and members for platform admins, corrections of invoices for finance.
 import * as z from 'zod';
-import { enforcementInput, memberInput, plan as newPlan, newSite, unblockInput } from './administration.ts';
+import { memberInput, plan as newPlan, newSite } from './administration.ts';
 import type { Operation } from './contract-operation.ts';
 import {
   count,
@@ -10,8 +10,6 @@ import {
   month,
   monthParameter,
   ok,
-  plan,
-  planInForce,
   ref,
   signedCount,
   site,
@@ -72,7 +70,7 @@ interface Rest extends Partial<Omit<Operation, keyof Words | 'body'>> {
   created?: boolean;
 }
 /** An operation of one site, unless its parameters say otherwise. */
-function admin({ path, ...words }: Words, { answer, input, created, ...more }: Rest): Operation {
+export function admin({ path, ...words }: Words, { answer, input, created, ...more }: Rest): Operation {
   return {
     path: `/api/admin/sites${path}`,
     tag: 'administration',
@@ -142,38 +140,6 @@ const siteAdministration: Operation[] = [
       description: 'Takes a user’s role at the site away; needs a platform admin.',
     },
     { answer: ok({ member }), parameters: { path: onMember }, errors: ['invalid_request'] },
-  ),
-];
-
-const planAdministration: Operation[] = [
-  admin(
-    {
-      ...{ id: 'setPlan', method: 'put', path: '/{ref}/plan', summary: 'Set the plan' },
-      description:
-        'Sets limit and, where given, the rest of the plan, from the next event on; needs a platform admin.',
-    },
-    { answer: ok({ plan }), input: newPlan },
-  ),
-  admin(
-    {
-      ...{ id: 'unblockPlan', method: 'put', path: '/{ref}/unblock', summary: 'Unblock a quota for a while' },
-      description:
-        'Raises the limit until an instant within 31 days, when it falls back by itself; null ends it now.',
-    },
-    { answer: ok({ plan: planInForce }), input: unblockInput },
-  ),
-  admin(
-    {
-      ...{
-        id: 'setEnforcement',
-        method: 'put',
-        path: '/{ref}/enforcement',
-        summary: 'Switch quotas on or off',
-      },
-      description:
-        'Switches the quotas of one site; off, nothing is refused and the excess is recorded as overage.',
-    },
-    { answer: ok({ plan: planInForce }), input: enforcementInput },
   ),
 ];
 
@@ -264,7 +230,6 @@ const corrections: Operation[] = [
 
 export const administrationOperations: Operation[] = [
   ...siteAdministration,
-  ...planAdministration,
   ...keyAdministration,
   ...corrections,
 ];

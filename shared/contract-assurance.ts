@@ -96,7 +96,8 @@ interface Job extends Pick<Operation, 'id' | 'summary' | 'description'> {
   mayBeEmpty?: true;
 }
 /** A job that a service starts with POST; a failure of the job itself says so in its own form. */
-function started({ path, failed, answers, input, errors, ...words }: Job): Operation {
+/** A job that a service starts by its token. */
+export function startedByToken({ path, failed, answers, input, errors, ...words }: Job): Operation {
   const ended = { timestamp: instant, request_id: requestId };
   const failure = (status: number, code: ErrorCode): Reply => ({
     status,
@@ -130,7 +131,7 @@ const eventCounts = { processed: z.int(), errors: z.int(), total: z.int() };
 const eventType = z.enum(['webhook_replay', 'reversal_backfill']);
 const done = { ok: z.literal(true) };
 const jobs: Operation[] = [
-  started({
+  startedByToken({
     ...{
       id: 'reconcileWallets',
       path: 'reconcile',
@@ -157,7 +158,7 @@ const jobs: Operation[] = [
     ],
     errors: ['conflict'],
   }),
-  started({
+  startedByToken({
     ...{ id: 'backfillEvents', path: 'backfill', summary: 'Apply missed events' },
     failed: 'Backfill operation failed',
     description: 'Applies the events of providers of a range of days, each once; needs a service.',
@@ -187,7 +188,7 @@ const jobs: Operation[] = [
     ],
     errors: ['invalid_json'],
   }),
-  started({
+  startedByToken({
     ...{ id: 'backfillWallets', path: 'backfill-wallets', summary: 'Take wallets over' },
     failed: 'Backfill operation failed',
     description:

@@ -168,6 +168,7 @@ const retry = (id: string, base?: string) =>
       codes: [
         ...(['REASON_REQUIRED', 'FOUR_EYES', 'INVALID_STATE_TRANSITION'] as const),
         ...(['PAYMENT_RETRY_LIMIT_EXCEEDED', 'PAYMENT_COOLDOWN_ACTIVE'] as const),
+        'PROVIDER_NOT_CONFIGURED',
       ],
       toProvider: true,
       ...(base && { base }),
@@ -201,7 +202,10 @@ const steps: Operation[] = [
     },
     {
       answer: paidOut,
-      codes: ['FOUR_EYES', 'INVALID_STATE_TRANSITION', 'PAYMENT_RETRY_LIMIT_EXCEEDED'],
+      codes: [
+        ...(['FOUR_EYES', 'INVALID_STATE_TRANSITION', 'PAYMENT_RETRY_LIMIT_EXCEEDED'] as const),
+        'PROVIDER_NOT_CONFIGURED',
+      ],
       ...{ keyNeeded: true, toProvider: true },
     },
   ),

@@ -7,7 +7,7 @@ import type { ErrorCode } from './errors.ts';
 import { range } from './reconciliation.ts';
 import { levels } from './watchtower.ts';
 
-const job = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
+export const job = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
   z.strictObject({
     ok: z.boolean().meta({ description: 'False when any part failed; what failed is named.' }),
     ...shape,
@@ -98,6 +98,9 @@ const checks = z.strictObject({
   payoutsUnknown: counted,
   payoutsStuck: counted,
   backfillDead: counted,
+  paymentsWaiting: check({ waiting: count, held: count, dead: count, oldest_s: count }),
+  paymentsDead: counted,
+  matchIncomplete: counted,
   heartbeats: check({ count: z.int(), missed: z.array(z.string()) }),
   sessionsLastHour: check({ last_at: instant.nullable() }),
   deadLetters: check({
@@ -138,7 +141,7 @@ interface Job {
   failure?: Reply;
 }
 /** The job by POST and, as `…ByGet`, by GET; a body needs POST, whatever a GET with one may do. */
-function started({
+export function started({
   id,
   path,
   summary,
@@ -222,7 +225,8 @@ const swept = job({
   expire_holds: z.int().meta({ description: 'Holds that were released.' }),
   expire_promo: z.int().meta({ description: 'Promotional credits that were taken back.' }),
   fold_accounts: z.int().meta({ description: 'Entries of busy accounts that were folded.' }),
-  failed: z.array(z.enum(['expire_holds', 'expire_promo', 'fold_accounts'])),
+  settle_invoices: z.int().meta({ description: 'Frozen invoices that were charged.' }),
+  failed: z.array(z.enum(['expire_holds', 'expire_promo', 'fold_accounts', 'settle_invoices'])),
 });
 
 export const jobOperations: Operation[] = [

@@ -62,6 +62,8 @@ const deposit = z
     status: z.enum(['pending', 'completed', 'failed']),
     provider: z.string(),
     error_code: z.string().nullable(),
+    refunded_minor: count,
+    charged_back_minor: count,
     flags: z.strictObject(flagFields),
   })
   .meta({ id: 'Deposit' });
@@ -215,7 +217,13 @@ export const moneyOperations: Operation[] = [
         'Takes money from the payment provider and credits it once; a method whose provider answers later leaves it pending.',
     },
     {
-      answer: ok({ tx_id: uuid, transaction: deposit, balance }),
+      answer: ok({
+        ...{ tx_id: uuid, transaction: deposit, balance },
+        client_secret: z
+          .string()
+          .optional()
+          .meta({ description: 'With what the player goes on at the provider, where it asks for that.' }),
+      }),
       input: payment,
       keyed: true,
       parameters: { header: paid_headers.extend({ 'x-mock-outcome': mockOutcome }) },
@@ -257,6 +265,20 @@ export const moneyOperations: Operation[] = [
         ...declined(['IDEMPOTENCY_CONFLICT'], { more: known_tx }),
       ],
       errors: ['IDEMPOTENCY_KEY_REQUIRED'],
+    },
+  ),
+  own(
+    {
+      ...{ id: 'cancelWithdrawal', method: 'post', path: '/wallet/withdrawals/{id}/cancel' },
+      ...{
+        summary: 'Take a withdrawal back',
+        description: 'Frees the money again, before a review; repeatable.',
+      },
+    },
+    {
+      answer: ok({ tx_id: uuid, changed: z.boolean(), transaction: withdrawal, balance }),
+      parameters: { path: z.object({ id: uuid.meta({ description: 'The tx_id of the withdrawal.' }) }) },
+      refusals: declined(['TX_NOT_FOUND', 'ILLEGAL_TRANSACTION_STATE_TRANSITION', 'HOLD_RESOLVED']),
     },
   ),
   own(

@@ -28,7 +28,16 @@ export interface Operation {
   id: string;
   method: (typeof methods)[number];
   path: string;
-  tag: 'events' | 'sites' | 'administration' | 'money' | 'finance' | 'assurance' | 'jobs' | 'system';
+  tag:
+    | 'events'
+    | 'sites'
+    | 'administration'
+    | 'money'
+    | 'finance'
+    | 'payments'
+    | 'assurance'
+    | 'jobs'
+    | 'system';
   summary: string;
   description: string;
   caller: Caller;

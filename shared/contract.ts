@@ -5,10 +5,13 @@ import { assuranceOperations } from './contract-assurance.ts';
 import { billingOperations } from './contract-billing.ts';
 import { eventOperations } from './contract-events.ts';
 import { financeOperations } from './contract-finance.ts';
+import { findingOperations } from './contract-findings.ts';
 import { flagOperations } from './contract-flags.ts';
 import { jobOperations } from './contract-jobs.ts';
 import { moneyOperations } from './contract-money.ts';
 import { type Operation, toPaths } from './contract-operation.ts';
+import { paymentJobs, paymentOperations } from './contract-payments.ts';
+import { planOperations } from './contract-plans.ts';
 import { playerOperations } from './contract-players.ts';
 import { siteOperations } from './contract-sites.ts';
 import { systemOperations } from './contract-system.ts';
@@ -20,12 +23,16 @@ export const operations: Operation[] = [
   ...siteOperations,
   ...trackerOperations,
   ...administrationOperations,
+  ...planOperations,
   ...moneyOperations,
   ...financeOperations,
   ...playerOperations,
+  ...paymentOperations,
+  ...findingOperations,
   ...assuranceOperations,
   ...flagOperations,
   ...jobOperations,
+  ...paymentJobs,
   ...systemOperations,
 ];
 
@@ -35,6 +42,8 @@ const tags: Record<Operation['tag'], string> = {
   administration: 'Sites, plans, keys and members; corrections of invoices.',
   money: 'What a player does with their own wallet.',
   finance: 'What the people of finance do with the wallets and withdrawals of their tenant.',
+  payments:
+    'What payment providers say, what does not agree with the ledger, and what finance does about it.',
   assurance: 'Whether wallets agree with their entries, and what brings them back; flags.',
   jobs: 'What runs on schedules, started by hand. Each may be started again at any time.',
   system: 'The kernel itself.',

@@ -4,7 +4,7 @@ import { parse } from './input.ts';
 import { parseAmountMinor, parseCurrency } from './money.ts';
 import { ask, type MoneyAnswer } from './money-answer.ts';
 import { default_currency } from './player.ts';
-import type { Database, PaymentProvider, PaymentResult } from './ports.ts';
+import type { Database, PaymentOrder, PaymentProviders, PaymentResult } from './ports.ts';
 
 /** Methods that the provider answers at once; of the others a webhook tells. */
 const instant_methods = ['test', 'test_bank'];
@@ -33,7 +33,7 @@ export function paymentBody(input: unknown): string {
 /** A call that died between its steps is finished by the next one with the same key. */
 export async function deposit(
   database: Database,
-  provider: PaymentProvider,
+  providers: PaymentProviders,
   player: string,
   key: string,
   input: unknown,
@@ -47,13 +47,34 @@ export async function deposit(
   });
   if (begun.outcome === 'conflict') return { ...begun, code: 'IDEMPOTENCY_KEY_REUSE_CONFLICT' };
   if (begun.outcome !== 'done') return begun;
-  const { id, tenant_id, amount_minor, currency, method } = begun.transaction as Record<string, string>;
-  const order = { key: `tx_${id}`, tx_id: id, tenant_id, player_id: player, amount_minor, currency, outcome };
-  const result: PaymentResult = instant_methods.includes(method ?? '')
-    ? await provider.order('capture_deposit', order as Parameters<PaymentProvider['order']>[1])
-    : { status: 'UNKNOWN' };
-  const settled = await settleDeposit(database, tenant_id as string, id as string, result);
-  return { ...settled, ...(begun.replayed && { replayed: true }) };
+  const made = begun.transaction as Record<string, string>;
+  const { id = '', tenant_id = '', amount_minor = '', currency = '', provider = '' } = made;
+  const ordered = {
+    key: `tx_${id}`,
+    tx_id: id,
+    tenant_id,
+    player_id: player,
+    amount_minor,
+    currency,
+    outcome,
+  };
+  const order = { ...ordered, ...(made.created_at && { asked_at: made.created_at }) };
+  const result = await charged(providers, provider, made.method ?? '', order);
+  const settled = await settleDeposit(database, tenant_id, id, result);
+  const { client_secret } = result;
+  return { ...settled, ...(client_secret && { client_secret }), ...(begun.replayed && { replayed: true }) };
+}
+
+/** The mock provider answers for its test methods at once, and for others by a webhook; a real one is always asked. */
+async function charged(
+  providers: PaymentProviders,
+  provider: string,
+  method: string,
+  order: PaymentOrder,
+): Promise<PaymentResult> {
+  const asks = provider !== 'mockpsp' || instant_methods.includes(method);
+  const said = asks ? await providers.of(provider)?.order?.('capture_deposit', order) : undefined;
+  return said ?? { status: 'UNKNOWN' };
 }
 
 export const settleDeposit = (database: Database, tenant: string, tx: string, result: PaymentResult) =>

@@ -1,5 +1,6 @@
 // The dispute export: evidence that a customer may ask for; short ones in the answer, long ones built aside and fetched by a link.
 import { createHash } from 'node:crypto';
+import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
 import { asBytes, disputeExport, export_columns, type MonthState } from './evidence.ts';
 import { requireMonth } from './invoice.ts';
@@ -59,12 +60,11 @@ export async function requestExport(
   if (!year_month) throw new KernelError('invalid_request', 'The parameter year_month is required.');
   const month = requireMonth(year_month);
   const { database } = parts;
-  const [row] = await database.query<{ state: string }>(
-    'select begin_dispute_export(:user::uuid, :platform_admin, :ref, :month)::text state',
-    { user: identity.subject, platform_admin: isPlatformAdmin(identity), ref: site_id, month },
-  );
-  const state = JSON.parse(row?.state ?? '{}') as MonthState;
-  if (export_id === undefined && Number(state.row_count) <= inline_rows_max) {
+  const who = { user: identity.subject, platform_admin: isPlatformAdmin(identity), ref: site_id, month };
+  const asked = export_id === undefined ? null : await poll(database, who, export_id);
+  const state: MonthState =
+    asked ?? (await ask(database, 'begin_dispute_export(:user::uuid, :platform_admin, :ref, :month)', who));
+  if (asked === null && Number(state.row_count) <= inline_rows_max) {
     const chunks: Uint8Array[] = [];
     for await (const chunk of disputeExport(database, parts.archive, state)) chunks.push(chunk);
     const csv = Buffer.concat(chunks);
@@ -72,7 +72,7 @@ export async function requestExport(
     await record(database, identity, state, state.row_count, export_hash, request_id);
     return { kind: 'inline', state, csv: csv.toString('utf8'), export_hash };
   }
-  const found = await settled(parts, await find(database, state, export_id, identity.subject), until);
+  const found = await settled(parts, asked ?? (await request(database, state, identity.subject)), until);
   if (found.status !== 'READY') return { kind: 'building', found };
   await record(database, identity, state, found.row_count, found.export_hash ?? '', request_id);
   const name = `dispute-export-${state.site_id.slice(0, 8)}-${month}`;
@@ -89,36 +89,23 @@ export async function requestExport(
   };
 }
 
-async function find(
+/** What somebody waits for: its month is not counted again. */
+async function poll(
   database: Database,
-  state: MonthState,
-  exportId: string | undefined,
-  by: string,
-): Promise<LongExport> {
-  if (exportId === undefined) {
-    return one(
-      await database.query('select request_dispute_export(:state::jsonb, :by)::text export', {
-        state: JSON.stringify(state),
-        by,
-      }),
-    );
-  }
-  if (!/^\d{1,18}$/.test(exportId)) throw new KernelError('export_not_found', 'The site has no such export.');
-  return read(database, state, exportId);
+  who: Record<string, string | boolean>,
+  id: string,
+): Promise<LongExport & MonthState> {
+  if (!/^\d{1,18}$/.test(id)) throw new KernelError('export_not_found', 'The site has no such export.');
+  return ask(database, 'read_export(:user::uuid, :platform_admin, :ref, :month, :id)', { ...who, id });
+}
+
+async function request(database: Database, state: MonthState, by: string): Promise<LongExport> {
+  return ask(database, 'request_dispute_export(:state::jsonb, :by)', { state: JSON.stringify(state), by });
 }
 
 async function read(database: Database, state: MonthState, id: string): Promise<LongExport> {
-  return one(
-    await database.query('select read_dispute_export(:site::uuid, :month, :id::bigint)::text export', {
-      site: state.site_id,
-      month: state.year_month,
-      id,
-    }),
-  );
-}
-
-function one(rows: unknown[]): LongExport {
-  return JSON.parse((rows[0] as { export: string }).export) as LongExport;
+  const { site_id: site, year_month: month } = state;
+  return ask(database, 'read_dispute_export(:site::uuid, :month, :id::bigint)', { site, month, id });
 }
 
 /** Has the export built, and waits for it as long as a caller may; the message is harmless when it comes twice. */

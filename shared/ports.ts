@@ -68,6 +68,12 @@ export interface PaymentOrder {
   /** A decimal string. */
   amount_minor: string;
   currency: string;
+  /** Where a payout goes. */
+  address?: string | null;
+  /** What the provider called the payment when it was asked before. */
+  provider_ref?: string | null;
+  /** When the provider was first asked: a provider forgets keys. */
+  asked_at?: string;
   /** What a mock provider is asked to answer, for tests; a real one does not know it. */
   outcome?: string | undefined;
 }
@@ -77,16 +83,100 @@ export interface PaymentResult {
   status: 'AUTHORIZED' | 'CAPTURED' | 'PAID' | 'REVERSED' | 'FAILED' | 'UNKNOWN';
   provider_ref?: string;
   provider_event_id?: string;
+  error_code?: string;
+  /** With what the player goes on at the provider. */
+  client_secret?: string;
+}
+
+/** What an event of a provider means for money. */
+export type EventKind =
+  | 'deposit_authorized'
+  | 'deposit_captured'
+  | 'deposit_failed'
+  | 'withdraw_paid'
+  | 'withdraw_failed'
+  | 'refund'
+  | 'refund_failed'
+  | 'chargeback'
+  | 'chargeback_won';
+
+/** One event of a provider in the kernel's words, whichever way it came; amounts are decimal strings of minor units. */
+export interface ProviderEvent {
+  event_id: string;
+  item?: string;
+  type: string;
+  kind?: EventKind;
+  /** It concerns nothing here. */
+  ignored?: boolean;
+  tx_id?: string;
+  tenant_id?: string;
+  player_id?: string;
+  customer_id?: string;
+  amount_minor?: string;
+  currency?: string;
+  /** What the provider calls the refund or dispute. */
+  ref?: string;
+  provider_ref?: string;
+  attempt_key?: string;
+  error_code?: string;
+  occurred_at: string;
+  payload: unknown;
+  /** The payments of one payout that was paid in a sum. */
+  members?: { tx_id: string; amount_minor: string }[];
+}
+
+/** A page of what a provider lists. */
+export interface ProviderPage {
+  events: ProviderEvent[];
+  /** Where the next page begins; null on the last one. */
+  next: string | null;
+  /** Why the list is not all that happened, where the provider lets us know. */
+  incomplete?: string;
+}
+
+export interface WebhookRequest {
+  /** Names in lower case. */
+  headers: Record<string, string | undefined>;
+  raw: Buffer;
+  now_ms: number;
+}
+
+export interface WebhookReading {
+  signature: 'valid' | 'invalid' | 'none';
+  events: ProviderEvent[];
+}
+
+/** What a provider's secret holds; two webhook secrets are valid while one is being rotated. */
+export interface ProviderSecret {
+  webhook_secret: string;
+  previous_webhook_secret?: string;
+  api_key?: string;
+  /** Where its API is, for tests and proxies. */
+  api_base?: string;
 }
 
 /** Moves money outside: a company's real provider, and the mock one. */
 export interface PaymentProvider {
   readonly name: string;
+  /** @throws KernelError `INVALID_WEBHOOK` or `MISSING_IDS`, only where the signature is valid or not needed. */
+  readWebhook(request: WebhookRequest, secret: ProviderSecret): WebhookReading;
   /** Never throws: what goes wrong on the way is UNKNOWN. */
-  order(
+  order?(
     action: 'authorize_deposit' | 'capture_deposit' | 'payout_withdrawal' | 'refund_deposit',
     order: PaymentOrder,
   ): Promise<PaymentResult>;
+  /** Whether its secret holds what it takes to call it; without this, it always does. */
+  configured?(): Promise<boolean>;
+  /** What happened in [from, to). @throws KernelError when the provider does not answer. */
+  list?(from: string, to: string, after: string | null): Promise<ProviderPage>;
+}
+
+/** The payment providers that the kernel speaks with. */
+export interface PaymentProviders {
+  /** Undefined for a provider that the kernel does not know. */
+  of(name: string): PaymentProvider | undefined;
+  all(): PaymentProvider[];
+  secret(name: string): Promise<ProviderSecret>;
 }
 
 /** Values that must not stand in an environment. */

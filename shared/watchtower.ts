@@ -29,6 +29,8 @@ export interface LedgerChecks {
     unknown_payouts: string;
     stuck_payouts: string;
     dead_backfill_items: string;
+    payment_events: { waiting: string; held: string; dead: string; oldest_s: string };
+    incomplete_runs: string;
   };
   heartbeats: { job: string; last_ok_at: string | null; missed: boolean }[];
 }
@@ -37,6 +39,8 @@ const publish_failures_critical = 5;
 /** Recovery runs every 5 minutes, so a row that is older has been missed by it. */
 const outbox_degraded_s = 600;
 const outbox_critical_s = 1_800;
+/** Every minute `process` takes up what no message has brought. */
+const payments_late_s = 600;
 const quiet_s = 3_600;
 const canary_wait_ms = 8_000;
 const canary_poll_ms = 250;
@@ -83,6 +87,8 @@ export function judge(ledger: LedgerChecks): Record<string, Check> {
 function judgeMoney(money: LedgerChecks['money']): Record<string, Check> {
   const findings = Object.entries(money.open_findings);
   const grave = findings.some(([severity]) => severity === 'ERROR' || severity === 'CRITICAL');
+  const events = money.payment_events;
+  const late = { status: Number(events.oldest_s) > payments_late_s ? ('alarm' as const) : ('ok' as const) };
   const open = findings.reduce((sum, [, count]) => sum + Number(count), 0);
   return {
     moneyFindings: { ...counted(open, grave ? 'alarm' : 'degraded'), severities: money.open_findings },
@@ -90,6 +96,9 @@ function judgeMoney(money: LedgerChecks['money']): Record<string, Check> {
     payoutsUnknown: counted(money.unknown_payouts, 'alarm'),
     payoutsStuck: counted(money.stuck_payouts, 'degraded'),
     backfillDead: counted(money.dead_backfill_items, 'degraded'),
+    paymentsWaiting: { ...late, ...events },
+    paymentsDead: counted(events.dead, 'alarm'),
+    matchIncomplete: counted(money.incomplete_runs, 'degraded'),
   };
 }
 

@@ -6,7 +6,7 @@ import { KernelError } from './errors.ts';
 import { parse, readCursor, writeCursor } from './input.ts';
 import { ask, type MoneyAnswer, type Staff } from './money-answer.ts';
 import { requireId } from './player.ts';
-import type { Database, PaymentOrder, PaymentProvider, PaymentResult } from './ports.ts';
+import type { Database, PaymentOrder, PaymentProviders, PaymentResult } from './ports.ts';
 
 export const states = [
   'requested',
@@ -56,6 +56,10 @@ export const requestWithdrawal = (database: Database, player: string, key: strin
     body: paymentBody(input),
   });
 
+/** A player takes back what nobody has reviewed yet. */
+export const cancelWithdrawal = (database: Database, player: string, tx: string) =>
+  ask(database, 'cancel_withdrawal(:player::uuid, :tx::uuid)', { player, tx: requireId(tx, 'TX_NOT_FOUND') });
+
 /** Review and manual settlement: one step. */
 export function decide(
   database: Database,
@@ -78,7 +82,7 @@ export function decide(
 /** Payout, retry and recheck: written down, taken to the provider under the attempt's key, and settled. */
 export async function pay(
   database: Database,
-  provider: PaymentProvider,
+  providers: PaymentProviders,
   staff: Staff,
   verb: FinanceVerb,
   tx: string,
@@ -91,8 +95,9 @@ export async function pay(
   const attempt = begun.attempt_id as string;
   const { order, payout_attempt: before } = await read(database, staff, tx, attempt);
   if (verb === 'recheck' || (before as { status: string }).status === 'pending') {
-    const asked = { ...(order as PaymentOrder), outcome };
-    const result = await provider.order('payout_withdrawal', asked);
+    const { provider, ...asked } = order as PaymentOrder & { provider: string };
+    const said = await providers.of(provider)?.order?.('payout_withdrawal', { ...asked, outcome });
+    const result: PaymentResult = said ?? { status: 'UNKNOWN' };
     const settled = await settlePayout(database, staff.tenant, attempt, result);
     if (settled.outcome !== 'done') return settled;
   }

@@ -24,6 +24,8 @@ export type DataApiOptions = {
   statementTimeoutMs?: number;
   /** Of each role in each database, once for single statements and once for transactions. */
   maxConnections?: number;
+  /** Throws when the caller may not: asked first of all. */
+  authorize?: (identity: string, operation: string, call: Pick<Call, 'resourceArn' | 'secretArn'>) => void;
   /** Asked before anything runs, and after it is committed but not yet answered. */
   fault?: (point: FaultPoint, call: DataApiCall) => Promise<FaultOutcome> | undefined;
 };
@@ -47,6 +49,7 @@ export function createDataApi(options: DataApiOptions): DataApi {
     const operation = operations[path];
     if (!operation) throw refuse('NotFoundException', `There is no operation ${path}.`);
     const call = parse(body);
+    options.authorize?.(identity, operation.name, call);
     const { fault } = options;
     if (!fault) return run(operation, call, options);
     const described = {

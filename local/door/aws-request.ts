@@ -64,7 +64,9 @@ export function sendError(
   const { name, message, status } = error;
   if (service === 's3') {
     response.writeHead(status, { 'content-type': 'application/xml' });
-    response.end(`<?xml version="1.0"?><Error><Code>${name}</Code><Message>${message}</Message></Error>`);
+    response.end(
+      `<?xml version="1.0"?><Error><Code>${name}</Code><Message>${escaped(message)}</Message></Error>`,
+    );
     return;
   }
   const body = JSON.stringify(
@@ -77,6 +79,10 @@ export function sendError(
     ...(rest ? { 'x-amzn-errortype': name } : {}),
   });
   response.end(body);
+}
+
+function escaped(text: string): string {
+  return text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
 /** The whole body, or nothing when the caller went away before its end. */

@@ -2,11 +2,12 @@
 //
 // Not reproduced: message move tasks and permissions of SQS, several messages of one FIFO group in one batch.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import { buildFauxqs, make } from './fauxqs.ts';
 import { openObjects } from './objects.ts';
 
 export type Queues = {
-  handle(request: IncomingMessage, response: ServerResponse): void;
+  handle(request: IncomingMessage, response: ServerResponse, body: Buffer): void;
   /** A call of S3, by the path of bucket and key. */
   objects(request: IncomingMessage, response: ServerResponse): void;
   close(): Promise<void>;
@@ -43,10 +44,9 @@ export async function createQueues(options: QueuesOptions): Promise<Queues> {
   const handleObjects = objects.mount(app);
   await app.ready();
   return {
-    handle(request, response) {
+    handle(request, response, body) {
       // The SDK may send to the path of the queue's URL, which the body names as well.
-      request.url = '/';
-      app.routing(request, response);
+      app.routing(again(request, body), response);
     },
     objects: handleObjects,
     async close() {
@@ -54,6 +54,13 @@ export async function createQueues(options: QueuesOptions): Promise<Queues> {
       persistence?.close();
     },
   };
+}
+
+/** A request whose body has been read, once more from its beginning. */
+function again(request: IncomingMessage, body: Buffer): IncomingMessage {
+  const { method, headers, rawHeaders, httpVersion, httpVersionMajor, httpVersionMinor, socket } = request;
+  const head = { method, headers, rawHeaders, httpVersion, httpVersionMajor, httpVersionMinor, socket };
+  return Object.assign(Readable.from([body], { objectMode: false }), { ...head, url: '/' }) as never;
 }
 
 async function persist(directory: string, store: SqsStore, snsStore: object): Promise<Persistence> {

@@ -1,4 +1,5 @@
-// The part of Secrets Manager that functions use: reading the current version of a secret, by ARN or by name.
+// The part of Secrets Manager that functions use, reading the current version of a secret by ARN or by name, and putting a new one,
+// as an operator does who has a provider's own secret.
 //
 // Not reproduced: versions and stages, rotation, binary secrets, resource policies, KMS, deletion with a window.
 import { createHash } from 'node:crypto';
@@ -7,6 +8,8 @@ import { operationOf, sendError } from './aws-request.ts';
 
 export type Secrets = {
   handle(request: IncomingMessage, response: ServerResponse, body: Buffer): void;
+  /** The ARN of the secret that an id stands for: an ARN, one without its end, or a name. */
+  arnOf(id: string): string | undefined;
   /** The string of the secret, for the services that read it on behalf of a caller. */
   find(id: string): string | undefined;
 };
@@ -30,17 +33,22 @@ export function createSecrets(store: Map<string, string>): Secrets {
       const operation = operationOf('secretsmanager', request);
       const reply = replies[operation];
       if (!reply) return fail(response, 'UnknownOperationException', `${operation} is not available here.`);
-      const id = idOf(body);
+      const { SecretId: id, SecretString: fresh } = textsOf(body);
       if (!id) return fail(response, 'InvalidParameterException', 'You must provide SecretId.');
       const key = keyOf(id);
-      const value = key === undefined ? undefined : store.get(key);
-      if (key === undefined || value === undefined) {
+      const before = key === undefined ? undefined : store.get(key);
+      if (key === undefined || before === undefined) {
         return fail(
           response,
           'ResourceNotFoundException',
           "Secrets Manager can't find the specified secret.",
         );
       }
+      const puts = operation === 'PutSecretValue';
+      if (puts && fresh === undefined)
+        return fail(response, 'InvalidParameterException', 'You must provide SecretString.');
+      const value = puts && fresh !== undefined ? fresh : before;
+      store.set(key, value);
       const { version, ...description } = describe(key, value);
       const text = JSON.stringify({ ...description, ...reply(version, value) });
       response.writeHead(200, {
@@ -49,6 +57,7 @@ export function createSecrets(store: Map<string, string>): Secrets {
       });
       response.end(text);
     },
+    arnOf: keyOf,
     find(id) {
       const key = keyOf(id);
       return key === undefined ? undefined : store.get(key);
@@ -62,6 +71,7 @@ const replies: Record<string, (version: string, value: string) => Record<string,
     VersionId: version,
     VersionStages: ['AWSCURRENT'],
   }),
+  PutSecretValue: (version) => ({ VersionId: version, VersionStages: ['AWSCURRENT'] }),
   DescribeSecret: (version) => ({ VersionIdsToStages: { [version]: ['AWSCURRENT'] } }),
 };
 
@@ -71,12 +81,15 @@ function nameOf(id: string): string {
   return full === undefined ? id : full.replace(/-[A-Za-z0-9]{6}$/, '');
 }
 
-function idOf(body: Buffer): string | undefined {
+function textsOf(body: Buffer): { SecretId?: string; SecretString?: string } {
   try {
-    const { SecretId } = JSON.parse(body.toString('utf8')) as { SecretId?: unknown };
-    return typeof SecretId === 'string' ? SecretId : undefined;
+    const { SecretId, SecretString } = JSON.parse(body.toString('utf8')) as Record<string, unknown>;
+    return {
+      ...(typeof SecretId === 'string' && { SecretId }),
+      ...(typeof SecretString === 'string' && { SecretString }),
+    };
   } catch {
-    return undefined;
+    return {};
   }
 }
 

@@ -1,21 +1,25 @@
 // Starts the door in its own thread and speaks with it by messages.
 import { Worker } from 'node:worker_threads';
+import type { Role } from '../iam/policy.ts';
+import type { Denial } from './authorization.ts';
 import type { DoorSettings } from './door.ts';
-import type { DoorMessage, DoorReply, DoorWorkerData, FaultModule } from './worker.ts';
+import type { DoorMessage, DoorNews, DoorReply, DoorWorkerData, FaultModule } from './worker.ts';
 
 export type DoorThread = {
   url: string;
   port: number;
-  /** Resolves when the door knows of it. */
-  addIdentity(accessKeyId: string, name: string): Promise<void>;
+  /** Adds a caller, or gives it another role; resolves when the door knows of it. */
+  addIdentity(accessKeyId: string, name: string, role?: Role): Promise<void>;
   addSecret(arn: string, value: string): Promise<void>;
   /** Settles when the thread has ended; rejects when it failed. */
   exited: Promise<void>;
   close(): Promise<void>;
 };
 
-export async function startDoorThread(options: DoorSettings & { fault?: FaultModule }): Promise<DoorThread> {
-  const { fault, ...settings } = options;
+export type DoorThreadOptions = DoorSettings & { fault?: FaultModule; onDenied?: (denial: Denial) => void };
+
+export async function startDoorThread(options: DoorThreadOptions): Promise<DoorThread> {
+  const { fault, onDenied, ...settings } = options;
   const workerData: DoorWorkerData = { settings, ...(fault ? { fault } : {}) };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData });
   const exited = new Promise<void>((resolve, reject) => {
@@ -25,7 +29,10 @@ export async function startDoorThread(options: DoorSettings & { fault?: FaultMod
 
   // Replies come in the order of the messages.
   const waiting: ((reply: DoorReply) => void)[] = [];
-  worker.on('message', (reply: DoorReply) => waiting.shift()?.(reply));
+  worker.on('message', (message: DoorReply | DoorNews) => {
+    if (message.type === 'denied') onDenied?.(message.denial);
+    else waiting.shift()?.(message);
+  });
   const next = (): Promise<DoorReply> => {
     const reply = new Promise<DoorReply>((resolve) => waiting.push(resolve));
     const ended = exited.then((): never => {
@@ -44,8 +51,8 @@ export async function startDoorThread(options: DoorSettings & { fault?: FaultMod
     url: opened.url,
     port: opened.port,
     exited,
-    async addIdentity(accessKeyId, name) {
-      await send({ type: 'identity', accessKeyId, name });
+    async addIdentity(accessKeyId, name, role) {
+      await send({ type: 'identity', accessKeyId, name, ...(role && { role }) });
     },
     async addSecret(arn, value) {
       await send({ type: 'secret', arn, value });

@@ -1,5 +1,7 @@
 // The door in a thread of its own, so that it does not compete with HTTP and the functions for one event loop.
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Role } from '../iam/policy.ts';
+import type { Denial } from './authorization.ts';
 import { type DoorSettings, startDoor } from './door.ts';
 import type { Fault } from './faults.ts';
 
@@ -7,22 +9,28 @@ import type { Fault } from './faults.ts';
 export type FaultModule = { module: string; options?: unknown };
 export type DoorWorkerData = { settings: DoorSettings; fault?: FaultModule };
 export type DoorMessage =
-  | { type: 'identity'; accessKeyId: string; name: string }
+  | { type: 'identity'; accessKeyId: string; name: string; role?: Role }
   | { type: 'secret'; arn: string; value: string }
   | { type: 'close' };
 export type DoorReply = { type: 'open'; url: string; port: number } | { type: 'done' };
+/** What nobody asked for. */
+export type DoorNews = { type: 'denied'; denial: Denial };
 
 const { settings, fault } = workerData as DoorWorkerData;
 const port = parentPort;
 if (!port) throw new Error('door-worker.ts runs as a worker thread.');
 
-const reply = (message: DoorReply) => port.postMessage(message);
-const door = await startDoor({ ...settings, ...(fault ? { fault: await loadFault(fault) } : {}) });
+const reply = (message: DoorReply | DoorNews) => port.postMessage(message);
+const door = await startDoor({
+  ...settings,
+  onDenied: (denial) => reply({ type: 'denied', denial }),
+  ...(fault ? { fault: await loadFault(fault) } : {}),
+});
 
 port.on('message', async (message: DoorMessage) => {
   switch (message.type) {
     case 'identity':
-      door.addIdentity(message.accessKeyId, message.name);
+      door.addIdentity(message.accessKeyId, message.name, message.role);
       return reply({ type: 'done' });
     case 'secret':
       door.addSecret(message.arn, message.value);

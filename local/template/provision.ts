@@ -13,6 +13,7 @@ import type { FunctionDefinition } from '../lambda/functions.ts';
 import type { State } from '../state.ts';
 import { type Assembly, assetDirectory, type Resource } from './assembly.ts';
 import type { Resolver, ResourceValue } from './resolver.ts';
+import { nameOfFunction, nameOfRole } from './roles.ts';
 
 /** Beyond this the front queues and then throttles, as Lambda does; more instances than cores keep busy would only stay cold. */
 const ingest_concurrency = Math.min(16, 4 * availableParallelism());
@@ -44,6 +45,11 @@ export const provisioners: Record<string, Provisioner> = {
     const ref = String(resolver.property(resource, 'SecretId'));
     return { ref, attributes: {} };
   },
+  'AWS::IAM::Role': role,
+  'AWS::IAM::Policy': named,
+  'AWS::IAM::ManagedPolicy': named,
+  // Accepted only, but named by policies.
+  'AWS::Logs::LogGroup': logGroup,
   'AWS::Lambda::Function': lambda,
   'AWS::Lambda::Version': (resource, { resolver, client }) => {
     const ref = arn('lambda', `function:${resolver.property(resource, 'FunctionName')}:1`, client.region);
@@ -82,6 +88,16 @@ export const provisioners: Record<string, Provisioner> = {
 
 function named({ logicalId }: Resource, { client }: Engines): ResourceValue {
   return { ref: logicalId, attributes: { Arn: arn('local', logicalId, client.region) } };
+}
+
+function role(resource: Resource, { resolver }: Engines): ResourceValue {
+  const name = nameOfRole(resource, resolver);
+  return { ref: name, attributes: { Arn: arn('iam', `role/${name}`, ''), RoleId: name } };
+}
+
+function logGroup(resource: Resource, { resolver, client }: Engines): ResourceValue {
+  const name = String(resolver.property(resource, 'LogGroupName') ?? resource.logicalId);
+  return { ref: name, attributes: { Arn: arn('logs', `log-group:${name}:*`, client.region) } };
 }
 
 async function queue(resource: Resource, { resolver, client, doorUrl }: Engines): Promise<ResourceValue> {
@@ -186,7 +202,7 @@ async function secret(
 
 function lambda(resource: Resource, engines: Engines): ResourceValue {
   const { resolver, assembly, functions, state, client, doorUrl } = engines;
-  const name = String(resolver.property(resource, 'FunctionName') ?? resource.logicalId);
+  const name = nameOfFunction(resource, resolver);
   const value = {
     ref: name,
     attributes: { Arn: arn('lambda', `function:${name}`, client.region) },

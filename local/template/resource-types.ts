@@ -10,6 +10,9 @@ export const EMULATED: ReadonlySet<string> = new Set([
   'AWS::Cognito::UserPoolClient',
   'AWS::DynamoDB::GlobalTable',
   'AWS::DynamoDB::Table',
+  'AWS::IAM::ManagedPolicy',
+  'AWS::IAM::Policy',
+  'AWS::IAM::Role',
   'AWS::Lambda::Alias',
   'AWS::Lambda::EventSourceMapping',
   'AWS::Lambda::Function',
@@ -25,7 +28,7 @@ export const EMULATED: ReadonlySet<string> = new Set([
 ]);
 
 const NO_NETWORK = 'everything listens on loopback, there is no network to lay out';
-const NO_IAM = 'calls between functions and services are not authorised by IAM';
+const NO_RESOURCE_POLICY = 'a call is allowed by the role of its caller, not by policies of what is called';
 const NO_METRICS = 'there are no CloudWatch metrics to watch';
 const ONE_DATABASE = 'one local PostgreSQL server stands for the whole cluster';
 const NO_TOPICS = 'notifications have no subscriber here';
@@ -57,27 +60,24 @@ export const ACCEPTED: ReadonlyMap<string, string> = new Map([
   ['AWS::EC2::VPC', NO_NETWORK],
   ['AWS::EC2::VPCEndpoint', NO_NETWORK],
   ['AWS::EC2::VPCGatewayAttachment', NO_NETWORK],
-  ['AWS::IAM::ManagedPolicy', NO_IAM],
-  ['AWS::IAM::Policy', NO_IAM],
-  ['AWS::IAM::Role', NO_IAM],
   ['AWS::KMS::Alias', NO_KEYS],
   ['AWS::KMS::Key', NO_KEYS],
   ['AWS::Lambda::EventInvokeConfig', 'asynchronous calls follow the default retries of Lambda'],
-  ['AWS::Lambda::Permission', NO_IAM],
+  ['AWS::Lambda::Permission', NO_RESOURCE_POLICY],
   ['AWS::Logs::LogGroup', 'log lines go to the terminal'],
   ['AWS::Logs::LogStream', 'log lines go to the terminal'],
   ['AWS::Logs::MetricFilter', NO_METRICS],
-  ['AWS::Logs::ResourcePolicy', NO_IAM],
+  ['AWS::Logs::ResourcePolicy', NO_RESOURCE_POLICY],
   ['AWS::RDS::DBClusterParameterGroup', ONE_DATABASE],
   ['AWS::RDS::DBInstance', ONE_DATABASE],
   ['AWS::RDS::DBParameterGroup', ONE_DATABASE],
   ['AWS::RDS::DBSubnetGroup', NO_NETWORK],
-  ['AWS::S3::BucketPolicy', NO_IAM],
+  ['AWS::S3::BucketPolicy', NO_RESOURCE_POLICY],
   ['AWS::SNS::Subscription', NO_TOPICS],
   ['AWS::SNS::Topic', NO_TOPICS],
   ['AWS::SNS::TopicPolicy', NO_TOPICS],
-  ['AWS::SQS::QueuePolicy', NO_IAM],
-  ['AWS::SecretsManager::ResourcePolicy', NO_IAM],
+  ['AWS::SQS::QueuePolicy', NO_RESOURCE_POLICY],
+  ['AWS::SecretsManager::ResourcePolicy', NO_RESOURCE_POLICY],
   ['AWS::SecretsManager::RotationSchedule', 'a local secret never rotates'],
   ['Custom::LogRetention', 'log lines go to the terminal'],
   ['Custom::VpcRestrictDefaultSG', NO_NETWORK],

@@ -123,5 +123,5 @@ function seamOf({ identity, service, operation, sql }: DoorCall): string {
 }
 
 function statementOf(sql: string | undefined): string | undefined {
-  return sql === undefined ? undefined : /(\w+)\(:/.exec(sql)?.[1];
+  return sql === undefined ? undefined : /(\w+)\([:\d)]/.exec(sql)?.[1];
 }

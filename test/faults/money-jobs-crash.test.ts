@@ -60,8 +60,7 @@ const backfill = (type: string, { day }: Scene) =>
   callAs(rig.stack, service, '/api/jobs/backfill', { type, startDate: day, endDate: day });
 const backfill_steps: Act['steps'] = [
   ['begin_backfill', 1],
-  ['backfill_step', 1],
-  ['backfill_step', 2],
+  ['backfill_steps', 1],
 ];
 const acts: Record<string, Act> = {
   'a reversal': {

@@ -33,7 +33,8 @@ describe('an operation', () => {
     async (id) => {
       const { status, body } = await ask(id, operation(id).body ? { body: {} } : {});
       const open = operation(id).caller === 'anyone' && id !== 'syncPreflight';
-      expect(open ? [200] : [400, 401, 403]).toContain(status);
+      const webhook = operation(id).path.includes('/webhook'); // open to all, and signed
+      expect(open && !webhook ? [200] : [400, 401, 403, 404]).toContain(status);
       expect(body.code).not.toBe('not_found');
       if (operation(id).caller === 'token') expect(body.code).toBe('not_authenticated');
       if (operation(id).caller.startsWith('cron')) expect(body.code).toBe('CRON_FORBIDDEN');
@@ -220,6 +221,9 @@ describe('what the stack answers', () => {
       const refused = await ask(id, { as: 'owner', path, ...(operation(id).body && { body: {} }) });
       expect(refused.body.code).toBe('forbidden');
     }
+    const charged = { currency: 'USD', overage_price_per_1k: '0.5' };
+    expect((await admin('setSettlement', { path, body: charged })).body.settlement.currency).toBe('USD');
+    expect((await admin('readSettlement', { path })).body.settlement.settled).toEqual([]);
     expect((await admin('listKeys', { path: { ref: 'nobody' } })).body.code).toBe('site_not_found');
   });
 
@@ -291,7 +295,7 @@ describe('what the stack answers', () => {
   });
 
   test('has been seen for each operation: every success, and a refusal of each that has one', () => {
-    const money = ['money', 'finance', 'assurance']; // seen in contract-money.test.ts
+    const money = ['money', 'finance', 'assurance', 'payments']; // seen in contract-money and contract-payments
     expect(unseen(operations.filter(({ tag }) => !money.includes(tag)))).toEqual([]);
   });
 

@@ -163,6 +163,17 @@ describe('to a player the contract is kept', () => {
     expect(await code(ask('listTransactions', { as, query: { page: '0' } }))).toBe('invalid_request');
   });
 
+  test('by taking a withdrawal back, once', async () => {
+    const { as, path } = await requested();
+    const cancel = (id = path.id) => ask('cancelWithdrawal', { as, path: { id } });
+    expect((await cancel()).body).toMatchObject({ changed: true, balance: { available_real: '1500' } });
+    expect((await cancel()).body.changed).toBe(false);
+    const reviewed = await approved();
+    const late = ask('cancelWithdrawal', reviewed);
+    expect(await code(late)).toBe('ILLEGAL_TRANSACTION_STATE_TRANSITION');
+    expect(await code(cancel(unknown_id))).toBe('TX_NOT_FOUND');
+  });
+
   test('who is too fast', async () => {
     const as = await player();
     const query = { tenant_id: 'default' };

@@ -53,6 +53,12 @@ const dead = (of: string, item: string) =>
   `insert into data_migration_items (migration_id, nth, item, attempts, status) values ('${of}', 1, '${item}', 5, 'dead')`;
 const event = `insert into provider_events (id, occurred_at, tenant_id, provider, event_id, type, status, payload_hash, payload)
   values ('${id}', now(), 'x', 'x', 'x', 'x', 'dead', sha256('x'), '{}')`;
+const heard = (status: string, minutes: number) =>
+  `insert into provider_events (id, occurred_at, received_at, tenant_id, provider, event_id, type, source, status, payload_hash, payload)
+   values ('${id}', now(), now() - interval '${minutes} minutes', 'x', 'x', 'x', 'x', 'webhook', '${status}', sha256('x'), '{}')`;
+const applied = `update provider_events set status = 'processed', processed_at = now()`;
+const match = (minutes: number, status: string) =>
+  `insert into reconciliation_runs (provider, status, created_at) values ('mockpsp', '${status}', now() - interval '${minutes} minutes')`;
 
 const troubles: Trouble[] = [
   {
@@ -109,6 +115,30 @@ const troubles: Trouble[] = [
     level: 'degraded',
     plant: `${backfill('w', 'wallet_snapshots', 2)}; ${dead('w', `${id}|USD`)}`,
     mend: backfill('v', 'wallet_snapshots', 1),
+    more: { count: 1 },
+  },
+  {
+    what: 'an event of a provider has waited for eleven minutes',
+    check: 'paymentsWaiting',
+    level: 'alarm',
+    plant: heard('received', 11),
+    mend: applied,
+    more: { waiting: '1', dead: '0' },
+  },
+  {
+    what: 'an event of a provider could not be applied',
+    check: 'paymentsDead',
+    level: 'alarm',
+    plant: heard('dead', 1),
+    mend: applied,
+    more: { count: 1 },
+  },
+  {
+    what: 'the last reconciliation of a provider had a gap in its list',
+    check: 'matchIncomplete',
+    level: 'degraded',
+    plant: match(10, 'incomplete'),
+    mend: match(5, 'completed'),
     more: { count: 1 },
   },
 ];

@@ -92,7 +92,7 @@ describe.each(STAGE_NAMES)('what %s tells its functions', (name) => {
   test('is every dead-letter queue to watchtower', () => {
     const [, parts] = told('watchtower').DEAD_LETTER_QUEUE_URLS['Fn::Join'];
     const written = parts.map((part: unknown) => (typeof part === 'string' ? part : 'url')).join('');
-    const names = ['delivery', 'export', 'failed-invocations', 'schedules'];
+    const names = ['delivery', 'export', 'failed-invocations', 'payments', 'runs', 'schedules'];
     expect(JSON.parse(written)).toEqual(Object.fromEntries(names.map((one) => [one, 'url'])));
     const deadLetters = ofType(stage, 'AWS::SQS::Queue').filter(
       ([, { Properties }]) => !Properties.RedrivePolicy,

@@ -19,13 +19,10 @@ const BASE = (entry: string): string[] => [
   'xray:PutTraceSegments on *',
 ];
 const CRON_SECRET = 'secretsmanager:GetSecretValue on CronSecret';
-const FAILURES = ['GetQueueAttributes', 'GetQueueUrl', 'SendMessage'].map(
-  (action) => `sqs:${action} on FailedInvocations`,
-);
+const FAILURES = 'sqs:SendMessage on FailedInvocations';
 const consume = (queue: string): string[] =>
-  ['ChangeMessageVisibility', 'DeleteMessage', 'GetQueueAttributes', 'GetQueueUrl', 'ReceiveMessage'].map(
-    (action) => `sqs:${action} on ${queue}`,
-  );
+  ['DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage'].map((action) => `sqs:${action} on ${queue}`);
+const provider = (name: string): string => `secretsmanager:GetSecretValue on Payments${name}`;
 const secret = (id: string): string => `secretsmanager:GetSecretValue on Ledger${id}`;
 
 const GRANTS: Record<FunctionName, string[]> = {
@@ -38,7 +35,7 @@ const GRANTS: Record<FunctionName, string[]> = {
     'sqs:SendMessage on DeliveryQueue',
   ],
   deliver: [...BASE('Deliver'), ...QUERY, secret('kerneldeliverSecret'), ...consume('DeliveryQueue')],
-  recover: [...BASE('Recover'), ...QUERY, secret('kerneldeliverSecret'), CRON_SECRET, ...FAILURES],
+  recover: [...BASE('Recover'), ...QUERY, secret('kerneldeliverSecret'), CRON_SECRET, FAILURES],
   reconcile: [
     ...BASE('Reconcile'),
     ...QUERY,
@@ -46,16 +43,16 @@ const GRANTS: Record<FunctionName, string[]> = {
     CRON_SECRET,
     'dynamodb:GetItem on Usage',
     'dynamodb:UpdateItem on Usage',
-    ...FAILURES,
+    FAILURES,
   ],
-  freeze: [...BASE('Freeze'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
+  freeze: [...BASE('Freeze'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, FAILURES],
   cleanup: [
     ...BASE('Cleanup'),
     ...QUERY,
     secret('kerneljobsSecret'),
     CRON_SECRET,
     ...['AbortMultipartUpload', 'GetObject', 'PutObject'].map((action) => `s3:${action} on Evidence/*`),
-    ...FAILURES,
+    FAILURES,
   ],
   watchtower: [
     ...BASE('Watchtower'),
@@ -63,14 +60,15 @@ const GRANTS: Record<FunctionName, string[]> = {
     secret('kerneljobsSecret'),
     CRON_SECRET,
     'dynamodb:Scan on Usage',
-    ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'].map(
-      (queue) => `sqs:GetQueueAttributes on ${queue}`,
-    ),
-    ...FAILURES,
+    ...[
+      ...['DeliveryDeadLetters', 'ExportDeadLetters', 'FailedInvocations', 'SchedulesDeadLetters'],
+      ...['PaymentsEventsDeadLetters', 'PaymentsRunsDeadLetters'],
+    ].map((queue) => `sqs:GetQueueAttributes on ${queue}`),
+    FAILURES,
   ],
-  assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
-  backfill: [...BASE('Backfill'), ...QUERY, secret('kerneljobsSecret'), ...FAILURES],
-  sweep: [...BASE('Sweep'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, ...FAILURES],
+  assure: [...BASE('Assure'), ...QUERY, secret('kerneljobsSecret'), FAILURES],
+  backfill: [...BASE('Backfill'), ...QUERY, secret('kerneljobsSecret'), FAILURES],
+  sweep: [...BASE('Sweep'), ...QUERY, secret('kerneljobsSecret'), CRON_SECRET, FAILURES],
   export: [
     ...BASE('Export'),
     ...QUERY,
@@ -91,11 +89,43 @@ const GRANTS: Record<FunctionName, string[]> = {
     's3:GetObject on Exports/*',
     'sqs:SendMessage on ExportQueue',
   ],
-  money: [...BASE('Money'), ...QUERY, secret('kernelmoneySecret')],
+  money: [
+    ...BASE('Money'),
+    ...QUERY,
+    secret('kernelmoneySecret'),
+    provider('stripe'),
+    'sqs:SendMessage on PaymentsRunsQueue',
+  ],
+  webhook: [
+    ...BASE('Webhook'),
+    ...QUERY,
+    secret('kernelwebhookSecret'),
+    ...['mockpsp', 'stripe', 'paynow'].map(provider),
+    'sqs:SendMessage on PaymentsEventsQueue',
+  ],
+  process: [
+    ...BASE('Process'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    CRON_SECRET,
+    ...['mockpsp', 'stripe'].map(provider),
+    ...consume('PaymentsEventsQueue'),
+    FAILURES,
+  ],
+  match: [
+    ...BASE('Match'),
+    ...QUERY,
+    secret('kerneljobsSecret'),
+    CRON_SECRET,
+    provider('stripe'),
+    'sqs:SendMessage on PaymentsEventsQueue',
+    ...consume('PaymentsRunsQueue'),
+    FAILURES,
+  ],
   migrate: [
     ...BASE('MigrationsMigrate'),
     ...QUERY,
-    ...['BatchExecuteStatement', 'BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
+    ...['BeginTransaction', 'CommitTransaction', 'RollbackTransaction'].map(
       (action) => `rds-data:${action} on LedgerCluster`,
     ),
     ...[
@@ -104,6 +134,7 @@ const GRANTS: Record<FunctionName, string[]> = {
       'kerneljobsSecret',
       'kernelapiSecret',
       'kernelmoneySecret',
+      'kernelwebhookSecret',
       'MasterSecretAttachment',
     ].map(secret),
   ],
@@ -134,7 +165,8 @@ describe.each(STAGE_NAMES)('%s', (name) => {
     }
     const functions = [
       ...['Api', 'Assure', 'Backfill', 'Cleanup', 'Deliver', 'Export', 'Freeze', 'Ingest'],
-      ...['MigrationsMigrate', 'Money', 'Reconcile', 'Recover', 'Sweep', 'Watchtower'],
+      ...['Match', 'MigrationsMigrate', 'Money', 'Process', 'Reconcile', 'Recover', 'Sweep'],
+      ...['Watchtower', 'Webhook'],
     ];
     expect(wide.sort()).toEqual([
       // Each deployment invokes the version of `migrate` that it has just made, and no other function.

@@ -21,6 +21,10 @@ const STATEFUL = {
     'LedgerkernelingestSecretC0D529D1',
     'LedgerkerneljobsSecretB0311314',
     'LedgerkernelmoneySecretA63B8066',
+    'LedgerkernelwebhookSecret1765CBF1',
+    'PaymentsmockpspFA897ED3',
+    'Paymentspaynow229E6106',
+    'PaymentsstripeA526E330',
   ],
   'AWS::SQS::Queue': [
     'DeliveryDeadLettersA8B3558F',
@@ -28,6 +32,10 @@ const STATEFUL = {
     'ExportDeadLetters49EA4CA8',
     'ExportQueue7D763F01',
     'FailedInvocationsED025904',
+    'PaymentsEventsDeadLettersE724A15F',
+    'PaymentsEventsQueueFF1848B7',
+    'PaymentsRunsDeadLetters1FE614B6',
+    'PaymentsRunsQueue68ABC114',
     'SchedulesDeadLettersE738B711',
   ],
 };
@@ -175,14 +183,22 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
       'ANY /api/cron/invoice-freeze',
       ...['', '/backfill', '/enqueue', '/run'].map((path) => `ANY /api/cron/reconcile-usage${path}`),
       'ANY /api/cron/money-sweep',
+      'ANY /api/cron/payments-match',
+      'ANY /api/cron/payments-match/catch-up',
+      'ANY /api/cron/payments-process',
       'ANY /api/cron/recover',
       'ANY /api/jobs/backfill',
       'ANY /api/jobs/backfill-wallets',
+      'ANY /api/jobs/provider-events',
       'ANY /api/jobs/reconcile',
       'ANY /api/cron/watchtower',
       'ANY /api/sites/{proxy+}',
       'ANY /api/sync',
-      ...['admin', 'finance', 'finance-actions', 'player'].map((part) => `ANY /api/v1/${part}/{proxy+}`),
+      ...['admin', 'finance', 'finance-actions', 'payments', 'player', 'reconciliation'].map(
+        (part) => `ANY /api/v1/${part}/{proxy+}`,
+      ),
+      'POST /api/v1/finance/withdrawals/payout/webhook',
+      'POST /api/v1/payments/webhook/{provider}',
       'GET /api/billing/{proxy+}',
       'GET /api/health',
       'GET /api/metrics',
@@ -205,20 +221,21 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
       Properties.FunctionName.Ref.replace(/Function.*/, ''),
       Properties,
     ]);
-    const { Deliver, Export, ...others } = Object.fromEntries(sources);
+    const { Deliver, Export, Process, Match, ...others } = Object.fromEntries(sources);
     expect(others).toEqual({});
-    for (const { FunctionResponseTypes, ScalingConfig } of [Deliver, Export]) {
+    for (const { FunctionResponseTypes, ScalingConfig } of [Deliver, Export, Process, Match]) {
       expect(FunctionResponseTypes).toEqual(['ReportBatchItemFailures']);
       expect(ScalingConfig.MaximumConcurrency).toBeGreaterThanOrEqual(2);
     }
-    expect([Deliver.BatchSize, Export.BatchSize]).toEqual([10, 1]);
+    expect([Deliver, Export, Process, Match].map(({ BatchSize }) => BatchSize)).toEqual([10, 1, 10, 1]);
     expect(Export.ScalingConfig.MaximumConcurrency).toBe(2);
   });
 
   test('runs each job at its time, with the intended time, few retries and a dead-letter queue', () => {
     const schedules = ofType(stage, 'AWS::Scheduler::Schedule').map(([, { Properties }]) => Properties);
     const expressions = schedules.map(({ ScheduleExpression, Target }) => [
-      Target.Arn['Fn::GetAtt'][0].replace(/Function.*/, ''),
+      Target.Arn['Fn::GetAtt'][0].replace(/Function.*/, '') +
+        (/catch_up/.test(Target.Input) ? ' catching up' : ''),
       ScheduleExpression,
     ]);
     expect(Object.fromEntries(expressions)).toEqual({
@@ -229,16 +246,19 @@ describe.each(STAGE_NAMES)('what calls the functions of %s', (name) => {
       Sweep: 'rate(1 minute)',
       Assure: 'cron(0 2 * * ? *)',
       Backfill: 'rate(5 minutes)',
+      Process: 'rate(1 minute)',
+      Match: 'cron(0 4 * * ? *)',
+      'Match catching up': 'rate(15 minutes)',
       Watchtower: 'rate(15 minutes)',
     });
     for (const { Target, ScheduleExpressionTimezone } of schedules) {
       expect(ScheduleExpressionTimezone).toBe('Etc/UTC');
-      expect(JSON.parse(Target.Input)).toEqual({ scheduled_time: '<aws.scheduler.scheduled-time>' });
+      expect(JSON.parse(Target.Input)).toMatchObject({ scheduled_time: '<aws.scheduler.scheduled-time>' });
       expect(Target.RetryPolicy).toEqual({ MaximumRetryAttempts: 2, MaximumEventAgeInSeconds: 15 * MINUTE });
       expect(Target.DeadLetterConfig.Arn['Fn::GetAtt'][0]).toBe('SchedulesDeadLettersE738B711');
     }
     const invocations = ofType(stage, 'AWS::Lambda::EventInvokeConfig');
-    expect(invocations).toHaveLength(schedules.length);
+    expect(invocations).toHaveLength(schedules.length - 1); // one job has two schedules
     for (const [, { Properties }] of invocations) {
       expect(Properties.MaximumRetryAttempts).toBe(0);
       expect(Properties.DestinationConfig.OnFailure.Destination['Fn::GetAtt'][0]).toBe(

@@ -17,13 +17,16 @@ const entries = [
     'export',
     'freeze',
     'ingest',
+    'match',
     'migrate',
     'money',
+    'process',
     'reconcile',
     'recover',
     'sweep',
   ] as const),
   'watchtower',
+  'webhook',
 ] as const;
 type Entry = (typeof entries)[number];
 const ingest_bytes_max = 500 * 1024;
@@ -150,7 +153,10 @@ describe('the environment of a function', () => {
     freeze: ['CRON_SECRET_ARN'],
     ingest: ['DELIVERY_QUEUE_URL', 'RATE_LIMIT_TABLE', 'USAGE_TABLE'],
     migrate: ['ROLE_SECRET_ARNS'],
-    money: ['TOKEN_CLIENT_ID', 'TOKEN_ISSUER'],
+    money: ['MATCH_QUEUE_URL', 'PROVIDER_SECRET_ARNS', 'TOKEN_CLIENT_ID', 'TOKEN_ISSUER'],
+    webhook: ['PAYMENT_QUEUE_URL', 'PROVIDER_SECRET_ARNS'],
+    process: ['API_URL', 'CRON_SECRET_ARN', 'PROVIDER_SECRET_ARNS'],
+    match: ['CRON_SECRET_ARN', 'PAYMENT_QUEUE_URL', 'PROVIDER_SECRET_ARNS'],
     reconcile: ['CRON_SECRET_ARN', 'USAGE_TABLE'],
     recover: ['CRON_SECRET_ARN'],
     assure: ['TOKEN_CLIENT_ID', 'TOKEN_ISSUER'],
@@ -159,7 +165,7 @@ describe('the environment of a function', () => {
     watchtower: ['API_URL', 'CRON_SECRET_ARN', 'DEAD_LETTER_QUEUE_URLS', 'USAGE_TABLE'],
   };
   const ours =
-    /^(API|COMMIT|CRON|DATABASE|DEAD|DELIVERY|DISPUTE|EVENTS|EVIDENCE|EXPORT|KERNEL|PERSONAL|RATE|ROLE|STAGE|TOKEN|USAGE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
+    /^(API|COMMIT|CRON|DATABASE|DEAD|DELIVERY|DISPUTE|EVENTS|EVIDENCE|EXPORT|KERNEL|MATCH|PAYMENT|PERSONAL|PROVIDER|RATE|ROLE|STAGE|TOKEN|USAGE|POWERTOOLS_(SERVICE_NAME|METRICS_NAMESPACE))/;
 
   test.each(entries)('%s holds what it needs and nothing of another', async (entry) => {
     const names = Object.keys(await environment(entry)).filter((name) => ours.test(name));
@@ -174,6 +180,8 @@ describe('the environment of a function', () => {
       delivery: queue('DeliveryDeadLetters'),
       export: queue('ExportDeadLetters'),
       'failed-invocations': queue('FailedInvocations'),
+      payments: queue('PaymentsEventsDeadLetters'),
+      runs: queue('PaymentsRunsDeadLetters'),
       schedules: queue('SchedulesDeadLetters'),
     });
   });
@@ -210,6 +218,9 @@ describe('the database role of a function', () => {
     ['export', 'kernel_jobs'],
     ['api', 'kernel_api'],
     ['money', 'kernel_money'],
+    ['webhook', 'kernel_webhook'],
+    ['process', 'kernel_jobs'],
+    ['match', 'kernel_jobs'],
     ['migrate', 'kernel_master'],
   ])('%s is %s', async (entry, role) => {
     const { records } = await execute(entry, 'select session_user::text');

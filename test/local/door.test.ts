@@ -1,7 +1,11 @@
 // Every AWS call of the local stack passes one door, which knows the service and the caller and loses nothing at restart.
 import { GetItemCommand, ListTablesCommand, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { ExecuteStatementCommand } from '@aws-sdk/client-rds-data';
-import { DescribeSecretCommand, GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
+import {
+  DescribeSecretCommand,
+  GetSecretValueCommand,
+  PutSecretValueCommand,
+} from '@aws-sdk/client-secrets-manager';
 import {
   DeleteMessageCommand,
   GetQueueUrlCommand,
@@ -121,6 +125,24 @@ describe('one door', () => {
       name: 'ResourceNotFoundException',
       $metadata: { httpStatusCode: 400 },
     });
+  });
+
+  test('a new value of a secret is the one that is read from then on, and a new version', async () => {
+    door.addSecret('provider', 'old');
+    const read = () => aws.secrets.send(new GetSecretValueCommand({ SecretId: 'provider' }));
+    const { VersionId: before } = await read();
+    const put = await aws.secrets.send(
+      new PutSecretValueCommand({ SecretId: 'provider', SecretString: 'new' }),
+    );
+    expect(put).toMatchObject({ Name: 'provider', VersionStages: ['AWSCURRENT'] });
+    expect(await read()).toMatchObject({ SecretString: 'new', VersionId: put.VersionId });
+    expect(put.VersionId).not.toBe(before);
+    await expect(aws.secrets.send(new PutSecretValueCommand({ SecretId: 'provider' }))).rejects.toMatchObject(
+      { name: 'InvalidParameterException' },
+    );
+    await expect(
+      aws.secrets.send(new PutSecretValueCommand({ SecretId: 'none', SecretString: 'x' })),
+    ).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
   });
 
   test('a secret added later can be used at once', async () => {

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, inject, test } from 'vitest';
 import { openFolderFor } from '../../local/postgres/binaries.ts';
+import { homeOf } from '../../local/postgres/cluster.ts';
 import { startLocal } from '../../local/start.ts';
 import { lockDirectory } from '../../local/state.ts';
+import { copyMigratedStack } from '../support/migrated-stack.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'kernel-template-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
+type Statements = { PolicyDocument: { Statement: { Action: unknown }[] } };
 type Resources = Record<string, { Type: string; Properties?: Record<string, unknown> }>;
 
 test.each<[string, (resources: Resources) => void, string]>([
@@ -65,6 +68,37 @@ test('what can be known only while resources are created stops the engines that 
   expect(stack.postgres.home).toBe(home);
   expect(existsSync(join(home, 'left'))).toBe(false);
   rmSync(home, { recursive: true });
+});
+
+const edit = (id: string, change: (properties: Statements) => void) => (resources: Resources) => {
+  const [, found] = Object.entries(resources).find(([name]) => name.startsWith(id)) ?? [];
+  change(found?.Properties as Statements);
+};
+
+test.each<[string, (resources: Resources) => void, RegExp]>([
+  [
+    'a policy with a condition',
+    edit('DeliverRoleDefaultPolicy', ({ PolicyDocument: { Statement } }) => {
+      Object.assign(Statement[0] as object, { Condition: { Bool: { 'aws:SecureTransport': 'true' } } });
+    }),
+    /^\S+Kernel\/DeliverRoleDefaultPolicy\w+ has the condition \{"Bool":\{"aws:SecureTransport":"true"\}\}, which the embedded stack cannot evaluate\.$/,
+  ],
+  [
+    'an event source whose function may not take its messages',
+    edit('DeliverRoleDefaultPolicy', ({ PolicyDocument }) => {
+      PolicyDocument.Statement = PolicyDocument.Statement.filter(
+        ({ Action }) => !JSON.stringify(Action).includes('sqs:'),
+      );
+    }),
+    /^\S+Kernel\/DeliverFunctionSqsEventSource\w+ cannot work: the role DeliverRole\w+ may not sqs:ReceiveMessage on arn:aws:sqs:\S+:DeliveryQueue\w+\.$/,
+  ],
+])('%s is named in one sentence, and the engines end', async (_name, change, sentence) => {
+  const { assembly, directory } = prepare(change);
+  copyMigratedStack(inject('migratedStack'), directory);
+  await expect(startLocal({ directory, assembly })).rejects.toThrow(sentence);
+  expect(existsSync(join(homeOf(join(directory, 'postgres')), 'data/postmaster.pid'))).toBe(false);
+  expect(existsSync(join(directory, 'lock'))).toBe(false);
+  rmSync(homeOf(join(directory, 'postgres')), { recursive: true });
 });
 
 test('a lock of a process that is gone, or whose number is another program now, is taken over', () => {

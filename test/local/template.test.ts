@@ -38,14 +38,14 @@ function write(stacks: Record<string, Template>, directory = mkdtempSync(join(ro
 
 const load = (stacks: Record<string, Template>): Assembly => loadAssembly(write(stacks));
 
-/** Resolves one expression in a stack that holds a queue with a value and a role without one. */
+/** Resolves one expression in a stack that holds a queue with a value and a key without one. */
 function evaluate(expression: unknown, more: Template = {}): unknown {
   const assembly = load({
     Main: {
       ...more,
       Resources: {
         Q: { Type: 'AWS::SQS::Queue' },
-        R: { Type: 'AWS::IAM::Role' },
+        R: { Type: 'AWS::KMS::Key' },
         F: {
           Type: 'AWS::Lambda::Function',
           Properties: { Role: { 'Fn::GetAtt': ['R', 'Arn'] }, X: expression },
@@ -107,7 +107,7 @@ describe('an expression', () => {
   });
 
   it.each([
-    [{ Ref: 'R' }, 'Main/F refers to Main/R (AWS::IAM::Role), which has no value in the embedded stack.'],
+    [{ Ref: 'R' }, 'Main/F refers to Main/R (AWS::KMS::Key), which has no value in the embedded stack.'],
     [
       { 'Fn::GetAtt': ['Q', 'Color'] },
       'Main/F refers to the attribute Color of Main/Q, which is unknown here.',
@@ -183,7 +183,7 @@ describe('a resource type', () => {
       Main: {
         Resources: {
           Q: { Type: 'AWS::SQS::Queue' },
-          R: { Type: 'AWS::IAM::Role' },
+          R: { Type: 'AWS::KMS::Key' },
           K: { Type: 'AWS::Kinesis::Stream' },
         },
       },
@@ -223,7 +223,7 @@ describe('two stacks', () => {
             Role: { 'Fn::GetAtt': ['Role', 'Arn'] },
           },
         },
-        Role: { Type: 'AWS::IAM::Role', DependsOn: ['Q'] },
+        Role: { Type: 'AWS::KMS::Key', DependsOn: ['Q'] },
         Q: { Type: 'AWS::SQS::Queue' },
       },
     },
@@ -255,7 +255,7 @@ describe('two stacks', () => {
     expect(resolver.property(f, 'ReservedConcurrentExecutions')).toBeUndefined();
     expect(resolver.output('Data', 'Out')).toBe('usage');
     expect(() => resolver.properties(f)).toThrow(
-      /refers to Kernel\/Role \(AWS::IAM::Role\), which has no value/,
+      /refers to Kernel\/Role \(AWS::KMS::Key\), which has no value/,
     );
   });
 

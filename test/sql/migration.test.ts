@@ -125,6 +125,19 @@ describe('a file', () => {
     expect(await steps()).toEqual([1, 2, 22, 3, 4]);
   });
 
+  test('that is new takes whole files at once, and of one that fails all up to the statement that is named', async () => {
+    const wrong = file(second.name, step(3), 'insert into stepz values (4);');
+    await expect(migrate(database, [first, wrong], undefined, { whole_files: true })).rejects.toThrow(
+      /^Statement 2 of 0002_second\.sql failed: ERROR: relation "stepz" does not exist; SQLState: 42P01$/,
+    );
+    expect(await steps()).toEqual([1, 2, 3]);
+    expect(await migrate(database, [first, second], undefined, { whole_files: true })).toEqual([
+      { file: '0001_first.sql', statements: 0 },
+      { file: '0002_second.sql', statements: 1 },
+    ]);
+    expect(await steps()).toEqual([1, 2, 3, 4]);
+  });
+
   test('that was half applied may be edited in its rest only', async () => {
     const wrong = file(first.name, create, step(1), 'select 1/0;');
     await expect(migrate(database, [wrong])).rejects.toThrow('division by zero');
@@ -193,6 +206,24 @@ describe('a crash', () => {
         expect(error.message).toMatch(/^Statement 3 of 0001_first\.sql failed: /);
       });
       await migrate(database, [first, second]);
+      expect(await steps()).toEqual([1, 2, 3, 4]);
+    },
+  );
+
+  test.each(moments)(
+    '%s of a new database, whose files are whole transactions, leaves whole files, and the next migrator does the rest once',
+    async (_name, at, condition) => {
+      const matches = condition();
+      let dead = false;
+      fault = async (point, call) => {
+        dead ||= matches(call) && point === at;
+        return dead ? 'drop' : 'ok';
+      };
+      await expect(migrate(database, [first, second], undefined, { whole_files: true })).rejects.toThrow();
+      fault = undefined;
+      expect([[], [1, 2]]).toContainEqual(await stepsOrNone());
+      await endLease();
+      await migrate(database, [first, second], undefined, { whole_files: true });
       expect(await steps()).toEqual([1, 2, 3, 4]);
     },
   );

@@ -140,11 +140,14 @@ describe('a payout', () => {
     },
   );
 
-  test('outcomes are asked of the mock provider only where test methods are allowed', async () => {
+  test('is never given to the mock provider where test methods are not allowed, but may be paid by hand', async () => {
     const { tx } = await approved();
     await setFlag(root, 'allow_test_payment_methods', false);
-    await pay(money, 'payout', tx, 'fail');
+    const refused = await pay(money, 'payout', tx, 'fail');
     await setFlag(root, 'allow_test_payment_methods', null);
+    expect(refused).toMatchObject({ code: 'PROVIDER_NOT_CONFIGURED' });
+    expect(await outcome(root, tx)).toEqual(['approved', 0]);
+    await act(money, 'mark_paid', tx, { reason: 'by bank' });
     expect(await outcome(root, tx)).toEqual(['paid', 1]);
   });
 });

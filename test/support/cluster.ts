@@ -29,7 +29,8 @@ export default async function setup(project: TestProject) {
   const postgres = await startPostgres({ directory, masterPassword });
   await createDatabase(postgres.superuserUrl, templateName);
   const api = await mountDataApi(postgres.port, masterPassword);
-  await migrate(api.database(templateName), await migrationFiles());
+  const options = { whole_files: true };
+  await migrate(api.database(templateName), await migrationFiles(), undefined, options);
   await api.close();
   project.provide('superuserUrl', postgres.superuserUrl);
   project.provide('masterPassword', masterPassword);
