@@ -17,6 +17,13 @@ export type Usage = {
   drift: string;
 };
 
+export type Tracker = {
+  loss: { arrived: string; lost: string; reported: Record<string, string>; rate: string };
+  requests: { batches: string; retried: string; retry_rate: string };
+  clocks: { minutes_off: string; hours_off: string };
+  sdks: { sdk: string; batches: string }[];
+};
+
 const EXIT_DRIFT = 3;
 
 /** Ledger, usage row and counter must name one number; a row that is not there counts as zero. */
@@ -52,6 +59,22 @@ function report(usage: Usage): string {
   ].join('\n');
 }
 
+/** What the site's trackers say of themselves; nothing when it has none. */
+function trackerReport({ loss, requests, clocks, sdks }: Tracker): string {
+  if (requests.batches === '0') return '';
+  const dropped = Object.entries(loss.reported).map(([reason, events]) => `${events} ${reason}`);
+  return table(
+    [
+      ['lost', `${loss.lost}, with ${loss.arrived} arrived (${loss.rate})`],
+      ['dropped', dropped.join(', ') || '0'],
+      ['retries', `${requests.retried} of ${requests.batches} requests (${requests.retry_rate})`],
+      ['clocks off', `${clocks.minutes_off} by minutes, ${clocks.hours_off} by hours`],
+      ['versions', sdks.map(({ sdk, batches }) => `${sdk} (${batches})`).join(', ')],
+    ],
+    ['TRACKERS', ''],
+  );
+}
+
 const usage: Command = {
   words: 'usage',
   usage: '<site> [--month YYYY-MM]',
@@ -60,11 +83,12 @@ const usage: Command = {
   options: { month: { type: 'string', value: 'YYYY-MM', help: 'the month in UTC (default: this month)' } },
   async run({ args, values, json, api }) {
     const asked = month(values);
-    const answer = await api().get<Usage>(
-      `${sitePath(args[0] ?? '')}/usage${asked === undefined ? '' : `?month=${asked}`}`,
-    );
-    if (json) printJson(answer);
-    else print(report(answer));
+    const read = <T>(part: string) =>
+      api().get<T>(`${sitePath(args[0] ?? '')}/${part}${asked === undefined ? '' : `?month=${asked}`}`);
+    const answer = await read<Usage>('usage');
+    const tracker = await read<Tracker>('tracker');
+    if (json) printJson({ ...answer, tracker });
+    else print([report(answer), trackerReport(tracker)].filter(Boolean).join('\n\n'));
     if (agrees(answer)) return 0;
     note('Drift: ledger, usage row and counter do not say the same.');
     return EXIT_DRIFT;

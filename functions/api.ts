@@ -28,6 +28,7 @@ import {
   requireService,
   tokenVerifier,
 } from '../shared/token.ts';
+import { readTracker, siteTracker } from '../shared/tracker.ts';
 import { type HttpAnswer, type HttpRequest, http, logger, noRoute } from './runtime.ts';
 
 const body_bytes_max = 64 * 1024;
@@ -119,6 +120,7 @@ const administrationRoutes = [
   admin('GET', '/sites/{ref}/usage', ({ query }, { ref }) =>
     administration.siteUsage(database, counter, ref, query.month),
   ),
+  admin('GET', '/sites/{ref}/tracker', ({ query }, { ref }) => siteTracker(database, ref, query.month)),
   admin('GET', '/sites/{ref}/keys', (_, { ref }) => administration.listKeys(database, ref)),
   admin(
     'POST',
@@ -167,6 +169,9 @@ const siteRoutes = [
   user('GET', '', ({ query }, { identity }) => site.mySites(database, identity, query.cursor, page(query))),
   user('GET', '/{ref}/usage', ({ query }, { identity, ref }) =>
     site.readUsage(database, counter, outcomes, identity, ref, query.month),
+  ),
+  user('GET', '/{ref}/tracker', ({ query }, { identity, ref }) =>
+    readTracker(database, identity, ref, query.month),
   ),
   user('GET', '/{ref}/plan', (_, { identity, ref }) => site.readPlan(database, identity, ref)),
   user('GET', '/{ref}/quota', (_, { identity, ref }) => site.readQuota(database, identity, ref)),

@@ -24,6 +24,7 @@ import {
 } from '../shared/rate-limit.ts';
 import { apiKeyHash, authorize, type IngestSite, siteLookup } from '../shared/site.ts';
 import { answer, type EventResult } from '../shared/sync.ts';
+import { noteSkew, readReport, type TrackerReport } from '../shared/tracker-report.ts';
 import { type Decision, ingest } from '../shared/usage.ts';
 import {
   errorAnswer,
@@ -113,10 +114,14 @@ async function sync(request: HttpRequest): Promise<HttpAnswer> {
 }
 
 async function judge(request: HttpRequest, submission: Submission, site: IngestSite): Promise<HttpAnswer> {
-  const { results, keyed } = check(submission.events, site, systemClock.now());
+  const now = systemClock.now();
+  const report = submission.envelope && readReport(submission.envelope, now);
+  const { results, keyed } = check(submission.events, site, now, report);
   const batch = randomUUID();
   const decision =
-    keyed.size === 0 ? undefined : await ingest(database, site.id, batch, [...keyed.values()], request);
+    keyed.size === 0
+      ? undefined
+      : await ingest(database, site.id, batch, [...keyed.values()], request, report);
   [...keyed.keys()].forEach((index, order) => {
     const result = decision?.results[order];
     if (result) results[index] = { id: results[index]?.id, ...result };
@@ -166,11 +171,13 @@ function apiKeyOf({ headers }: HttpRequest): string | undefined {
 }
 
 /** Judges each event by itself: a bad one is `invalid`, the others go on to the ledger. */
-function check(events: JsonObject[], site: IngestSite, now: Date) {
+function check(events: JsonObject[], site: IngestSite, now: Date, report?: TrackerReport) {
+  const itsClock = typeof report?.skew_ms === 'number' ? new Date(now.getTime() - report.skew_ms) : undefined;
   const keyed = new Map<number, KeyedEvent>();
   const results = events.map((event, index): EventResult => {
     try {
-      const tracked = checkEvent(event, now);
+      const tracked = checkEvent(event, now, itsClock);
+      noteSkew(tracked, report);
       keyed.set(index, keyEvent(site, tracked, now));
       return { id: tracked.id, outcome: 'accepted', ingest_id: null }; // until the ledger says what it is
     } catch (error) {

@@ -19,7 +19,7 @@ export async function demoSite(url: string, adminToken: string): Promise<DemoSit
   const body = JSON.stringify({
     name: 'Demo site',
     public_id,
-    origins: ['http://localhost', 'https://example.com'],
+    origins: ['http://localhost', 'http://127.0.0.1', 'https://example.com'],
     user_id: '0d000000-0000-4000-8000-000000000001',
     plan: { monthly_limit: '1000000', plan_tier: 'demo' },
     api_key: true,

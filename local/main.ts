@@ -93,6 +93,7 @@ function greet(
   say(`  API            ${stack.url}      (GET ${stack.url}/api/health)`);
   say(`  Demo site      ${site.public_id}      id ${site.id}`);
   if (site.api_key) say(`  API key        ${site.api_key}      (shown this once)`);
+  say(`  Tracker        ${stack.url}/example      a page that sends with ${stack.url}/tracker.js`);
   say(`  For tools      .local/stack.json      function logs in .local/functions.ndjson`);
   say(
     `  Not emulated   ${[...stack.notEmulated.keys()].map((type) => type.replace('AWS::', '')).join(', ')}`,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Denial } from './door/authorization.ts';
 import { type DoorThread, startDoorThread } from './door/thread.ts';
 import type { FaultModule } from './door/worker.ts';
+import { staticFiles } from './http/files.ts';
 import { createHttpApi, type HttpApi } from './http/http-api.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { createFunctions, type Functions, type FunctionsOptions } from './lambda/functions.ts';
@@ -24,6 +25,8 @@ import { apiOf, type EventSources, startEventSources, startSchedules, triggerOf 
 
 const region = 'eu-west-1';
 export const databaseName = 'kernel';
+/** What the build wrote there; a deployment serves it from its content delivery network. */
+const tracker_folder = join(import.meta.dirname, '../dist/tracker');
 /** The caller that the stack's own tools use at the door. */
 const operator = 'operator';
 
@@ -147,6 +150,7 @@ async function start(
     functions,
     port,
     host: '127.0.0.1',
+    static: staticFiles(tracker_folder),
   });
   started.push(() => http.close());
 

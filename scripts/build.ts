@@ -1,7 +1,8 @@
-// Bundles every function once: the same bytes are deployed and run by the embedded stack.
+// Bundles every function once, and the tracker: the same bytes are deployed and run by the embedded stack.
 import { cp, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, stop } from 'esbuild';
+import { bundleTracker } from './bundle-tracker.ts';
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist');
@@ -28,6 +29,7 @@ await build({
   banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
   logLevel: 'warning',
 });
+await bundleTracker(join(outdir, 'tracker'));
 await stop(); // its service process would live as long as ours
 await cp(join(root, 'migrations'), join(outdir, 'migrate', 'migrations'), {
   recursive: true,

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 
 const steps: [name: string, command: string, ...args: string[]][] = [
   ['types', 'tsc', '--noEmit'],
+  ['types of the tracker', 'tsc', '--noEmit', '-p', 'tracker'],
   ['lint and format', 'biome', 'check', '.'],
   ['fresh schema dump', process.execPath, 'scripts/dump-schema.ts', '--check'],
   ['fresh openapi.json', process.execPath, 'scripts/openapi.ts', '--check'],

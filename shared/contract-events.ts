@@ -27,7 +27,12 @@ const event = z.looseObject({ s: site, url: address, ...texts, ...own }).meta({
   id: 'Event',
   description: `One event; fields that are not known are kept. At most ${event_bytes_max / 1024} KiB and ${event_depth_max} levels.`,
 });
-const compactEvent = z.looseObject({ u: address, ...texts, ...own }).meta({ id: 'CompactEvent' });
+const told = {
+  p: z.unknown().optional().meta({ description: 'The page load or process: a UUID of version 7.' }),
+  n: z.unknown().optional().meta({ description: 'Number of the event in it, from 1: a gap is a loss.' }),
+  d: z.unknown().optional().meta({ description: 'Events that were dropped since, by reason.' }),
+};
+const compactEvent = z.looseObject({ u: address, ...texts, ...own, ...told }).meta({ id: 'CompactEvent' });
 const batch = z
   .looseObject({
     events: z
@@ -41,6 +46,11 @@ const compact = z
     s: site,
     v: z.literal(1).optional(),
     st: z.number().optional().meta({ description: 'When it was sent, in milliseconds.' }),
+    sdk: z
+      .string()
+      .optional()
+      .meta({ description: 'The tracker, as `browser/0.1.0`; it is counted by day.' }),
+    r: z.number().optional().meta({ description: 'How often the request was tried before.' }),
     e: z.array(compactEvent).min(1).max(events_max),
   })
   .meta({ id: 'CompactBatch', description: 'The form of the tracker; more than one event need an id each.' });

@@ -15,11 +15,13 @@ import { planOperations } from './contract-plans.ts';
 import { playerOperations } from './contract-players.ts';
 import { siteOperations } from './contract-sites.ts';
 import { systemOperations } from './contract-system.ts';
+import { trackerOperations } from './contract-tracker.ts';
 
 export const operations: Operation[] = [
   ...eventOperations,
   ...billingOperations,
   ...siteOperations,
+  ...trackerOperations,
   ...administrationOperations,
   ...planOperations,
   ...moneyOperations,

@@ -24,6 +24,8 @@ export interface Submission {
   site: string;
   form: 'single' | 'events' | 'compact';
   events: JsonObject[];
+  /** The body around the events, of the compact form. */
+  envelope?: JsonObject;
 }
 
 /**
@@ -55,7 +57,7 @@ export function readSubmission(body: string, idempotencyKey: string | undefined)
 
 function readForm(json: JsonObject): Submission {
   if (Array.isArray(json.e)) {
-    return { site: siteOf(json), form: 'compact', events: json.e.map(objectOrThrow) };
+    return { site: siteOf(json), form: 'compact', events: json.e.map(objectOrThrow), envelope: json };
   }
   if (Array.isArray(json.events)) {
     const events = json.events.map(objectOrThrow);
@@ -91,9 +93,10 @@ export const fields = z.looseObject({
 
 /**
  * Checks one event and brings it into its stored form; fields that are not known are kept.
+ * @param sentByItsClock when a clock that is years behind makes an event of this minute look old, this tells its age.
  * @throws KernelError with the reason; the other events of the body go on.
  */
-export function checkEvent(event: JsonObject, now: Date): TrackedEvent {
+export function checkEvent(event: JsonObject, now: Date, sentByItsClock?: Date): TrackedEvent {
   checkShape(event);
   const parsed = fields.safeParse(event);
   if (!parsed.success) {
@@ -104,7 +107,8 @@ export function checkEvent(event: JsonObject, now: Date): TrackedEvent {
   const { t } = event;
   const address = String(url ?? u ?? '').trim();
   if (address === '') throw new KernelError('missing_site_or_url', 'The field url is missing.');
-  if (typeof t === 'number' && now.getTime() - t > event_age_max_ms) {
+  const read = Math.min(now.getTime(), sentByItsClock?.getTime() ?? Number.POSITIVE_INFINITY);
+  if (typeof t === 'number' && read - t > event_age_max_ms) {
     throw new KernelError('event_too_old', "The event's own time t is more than 60 days past.");
   }
   const { s: _site, u: _url, st: _sent, meta, ...rest } = event;

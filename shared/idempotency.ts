@@ -7,7 +7,7 @@ import type { IngestSite } from './site.ts';
 const v1_bucket_ms = 5_000;
 const client_time_tolerance_ms = 5 * 60 * 1000;
 /** Fields that say how an event travelled, not what happened: a retry may change them. */
-const transport_fields = new Set(['i', 's', 'st']);
+const transport_fields = new Set(['i', 's', 'st', 'skew_ms']);
 
 /** What `ingest` in migrations/ takes of an event; bytes in hex. */
 export interface KeyedEvent {

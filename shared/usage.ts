@@ -1,6 +1,7 @@
 // The usage verb: a batch of one site's events becomes ledger rows, or is refused, in one call of the ledger.
 import type { KeyedEvent } from './idempotency.ts';
 import type { Database } from './ports.ts';
+import type { TrackerReport } from './tracker-report.ts';
 
 export type Outcome = 'accepted' | 'overage' | 'duplicate' | 'conflict' | 'rejected_quota';
 
@@ -39,6 +40,7 @@ interface DecisionRow {
 
 /**
  * Commits the events; repeatable, since each has its key.
+ * @param report of a tracker, which is counted with them.
  * @throws KernelError `site_not_found`, or `ledger_unavailable` when nothing is known of the outcome.
  */
 export async function ingest(
@@ -47,11 +49,17 @@ export async function ingest(
   batch: string,
   events: KeyedEvent[],
   context: RequestContext,
+  report?: TrackerReport,
 ): Promise<Decision> {
+  const counted = report?.sdk != null; // in the same statement, and so in the same commit and under the same lock
   const [row] = await database.query<DecisionRow>(
     `select used, quota, remaining, month, as_of, admitted, retry_after_s, results::text
-       from ingest(:site::uuid, :batch::uuid, :events::jsonb, :request_id, :client_ip, :user_agent)`,
-    { site, batch, events: JSON.stringify(events), ...context },
+       from ingest(:site::uuid, :batch::uuid, :events::jsonb, :request_id, :client_ip, :user_agent) decided
+       ${counted ? ', lateral count_tracker_batch(:site::uuid, decided.month, :report::jsonb)' : ''}`,
+    {
+      ...{ site, batch, events: JSON.stringify(events), ...context },
+      ...(counted && { report: JSON.stringify(report) }),
+    },
   );
   if (!row) throw new Error('ingest returned no row.');
   const results = JSON.parse(row.results) as [Outcome, string | null][];

@@ -171,12 +171,37 @@ describe('usage', () => {
     outbox: { waiting: '0' },
   };
 
-  test('three equal numbers exit 0, and --json prints the answer as it is', async () => {
-    answers(body);
+  const tracker = {
+    loss: { arrived: '95', lost: '5', reported: { full: '4', refused: '1' }, rate: '0.05' },
+    requests: { batches: '10', retried: '2', retry_rate: '0.2' },
+    clocks: { minutes_off: '1', hours_off: '0' },
+    sdks: [{ sdk: 'browser/0.1.0', batches: '10' }],
+  };
+  const silent = { ...tracker, requests: { ...tracker.requests, batches: '0' } };
+  const says = (told: object, ofTrackers: object = silent) => {
+    stack.script = ({ url }) => ({ status: 200, body: url.includes('/tracker') ? ofTrackers : told });
+  };
+
+  test('three equal numbers exit 0, and --json prints the answer as it is, with that on the trackers', async () => {
+    says(body);
     const run = await at('usage', 'p', '--month', '2026-01', '--json');
-    expect(run).toMatchObject({ code: 0, stdout: `${JSON.stringify(body)}\n`, stderr: '' });
-    expect(last()?.url).toBe('/api/admin/sites/p/usage?month=2026-01');
-    expect((await at('usage', 'p')).stdout).toMatch(/^ledger +7 +0 +2$/m);
+    const printed = `${JSON.stringify({ ...body, tracker: silent })}\n`;
+    expect(run).toMatchObject({ code: 0, stdout: printed, stderr: '' });
+    const path = '/api/admin/sites/p';
+    const asked = stack.seen.map(({ url }) => url);
+    expect(asked).toEqual([`${path}/usage?month=2026-01`, `${path}/tracker?month=2026-01`]);
+    const { stdout } = await at('usage', 'p');
+    expect(stdout).toMatch(/^ledger +7 +0 +2$/m);
+    expect(stdout).not.toContain('TRACKERS');
+  });
+
+  test('what trackers say of themselves is shown where there are any', async () => {
+    says(body, tracker);
+    const { stdout } = await at('usage', 'p');
+    expect(stdout).toMatch(/^lost +5, with 95 arrived \(0\.05\)$/m);
+    expect(stdout).toMatch(/^dropped +4 full, 1 refused$/m);
+    expect(stdout).toMatch(/^retries +2 of 10 requests \(0\.2\)$/m);
+    expect(stdout).toMatch(/^versions +browser\/0\.1\.0 \(10\)$/m);
   });
 
   test.each([
@@ -184,13 +209,13 @@ describe('usage', () => {
     ['a missing usage row', { usage_row: null }],
     ['a missing counter', { counter: null }],
   ])('%s exits 3', async (_, change) => {
-    answers({ ...body, ...change });
+    says({ ...body, ...change });
     expect((await at('usage', 'p', '--json')).code).toBe(3);
   });
 
   test('a month without any row agrees with itself', async () => {
     const ledger = { billable: '0', overage: '0', rejected: '0', rows: '0' };
-    answers({ ...body, ledger, usage_row: null, counter: null });
+    says({ ...body, ledger, usage_row: null, counter: null });
     expect((await at('usage', 'p')).code).toBe(0);
   });
 });

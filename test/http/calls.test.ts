@@ -40,6 +40,10 @@ test('an accepted request costs 1 Data API, 2 DynamoDB and 1 SQS calls, whatever
   expect(await cost(() => stack.sync(event(s, 'one')))).toEqual(accepted);
   expect(await cost(() => stack.sync({ events: batch(s, 0, 100) }))).toEqual(accepted);
   expect(await cost(() => stack.sync({ events: batch(s, 100, 500) }))).toEqual(accepted);
+  const e = batch(s, 600, 50).map(({ i, url: u }, n) => ({ i, u, n: n + 1 }));
+  expect(await cost(() => stack.sync({ s, v: 1, sdk: 'browser/0.1.0', st: Date.now(), r: 1, e }))).toEqual(
+    accepted,
+  );
 });
 
 test('an event without an id and an overage cost the same', async () => {

@@ -148,7 +148,7 @@ describe('what the stack answers', () => {
   test('to people of a site is what the contract says, and so are its refusals', async () => {
     const ingest_id = (await send(event(site.public_id, 'receipt'))).body.ingest_id;
     const path = { ref: site.public_id };
-    for (const id of ['readUsage', 'readPlan', 'readQuota', 'listInvoices', 'listJobs']) {
+    for (const id of ['readUsage', 'readTracker', 'readPlan', 'readQuota', 'listInvoices', 'listJobs']) {
       expect((await ask(id, { as: 'owner', path })).status).toBe(200);
       expect((await ask(id, { as: 'player', path })).body.code).toBe('forbidden');
     }
@@ -185,6 +185,7 @@ describe('what the stack answers', () => {
     );
     expect((await admin('createSite', { body: { colour: 'red' } })).body.code).toBe('invalid_request');
     expect((await admin('siteUsage', { query: { month } })).status).toBe(200);
+    expect((await admin('siteTracker', { query: { month } })).status).toBe(200);
     expect(
       (await admin('setPlan', { body: { monthly_limit: 900, hard_cap_multiplier: '1.5' } })).status,
     ).toBe(200);

@@ -49,6 +49,7 @@ const verbs: [string, Verb][] = [
   ['usage', { path: () => '/usage', capability: 'billing:view' }],
   ['plan', { path: () => '/plan', capability: 'billing:view' }],
   ['quota', { path: () => '/quota', capability: null }],
+  ['trackers', { path: () => '/tracker', capability: null }],
   ['invoices', { path: () => '/invoices', capability: 'billing:view' }],
   ['proof', { path: () => `/invoices/${past}`, capability: 'billing:view' }],
   ['jobs', { path: () => '/jobs', capability: 'queue:operate' }],

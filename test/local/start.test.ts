@@ -266,7 +266,7 @@ function sentences(start: Start): string[] {
 }
 
 function built({ directory }: Checkout, name: string): number {
-  return statSync(join(directory, 'dist', name, 'index.mjs')).mtimeMs;
+  return statSync(join(directory, 'dist', name)).mtimeMs;
 }
 
 /** Everything that an end must not leave behind. */

@@ -153,6 +153,7 @@ describe('the catalogue', () => {
     const granted = Object.fromEntries(rows.map(({ role, functions }) => [role, functions]));
     expect(granted.PUBLIC).toBeUndefined();
     expect(granted.kernel_ingest).toEqual([
+      'count_tracker_batch',
       'ingest',
       'kernel_health',
       'record_publish_failure',

@@ -21,7 +21,7 @@ const own_rows = words(`
   events holds ingest_conflicts ingest_fallback_buffer ingest_idempotency invoice_adjustments
   invoice_barriers invoice_seals invoice_snapshot ledger_archives ledger_purges ledger_transactions
   legacy_balances payout_attempts players promo_lots promo_moves reconciliation_findings site_members
-  site_plans site_usage_monthly sites transfers wallet_balances withdrawals`);
+  site_plans site_usage_monthly sites tracker_days transfers wallet_balances withdrawals`);
 
 /** What belongs to nobody outside. */
 const inner_rows = words(`
@@ -51,7 +51,7 @@ export const MATRIX: Record<string, Rights> = {
   },
   authenticated,
   kernel_ingest: only(`
-    ingest kernel_health record_publish_failure site_for_ingest`),
+    count_tracker_batch ingest kernel_health record_publish_failure site_for_ingest`),
   kernel_deliver: only(`
     deliver record_heartbeat recover`),
   kernel_jobs: only(`
@@ -79,7 +79,7 @@ export const MATRIX: Record<string, Rights> = {
     read_receipt read_site_plan read_site_quota read_site_usage record_dispute_export
     request_dispute_export require_capability revoke_api_key set_enforcement set_flag set_product
     set_site_member set_site_plan sign_in site_plan site_quota site_role site_row site_usage unblock_plan
-    verify_invoice wallet_drift read_export read_settlement set_settlement`,
+    verify_invoice wallet_drift read_export read_settlement set_settlement read_site_tracker site_tracker`,
   ),
   kernel_money: also(
     authenticated,
