@@ -938,6 +938,18 @@ create table sites (
   constraint sites_status_check CHECK ((status = ANY (ARRAY['active'::text, 'closed'::text])))
 );
 
+create table tracker_days (
+  site_id uuid not null,
+  day date not null,
+  sdk text not null,
+  batches bigint not null default 0,
+  retried bigint not null default 0,
+  skewed_minutes bigint not null default 0,
+  skewed_hours bigint not null default 0,
+  constraint tracker_days_pkey PRIMARY KEY (site_id, day, sdk),
+  constraint tracker_days_sdk_check CHECK ((sdk ~ '^([a-z]{1,16}/\d{1,4}(\.\d{1,4}){2}|other)$'::text))
+) with (fillfactor=50);
+
 create table transfers (
   no bigint not null default nextval('transfer_no_seq'::regclass),
   id uuid not null,
@@ -2316,6 +2328,30 @@ AS $function$
   select jsonb_build_object('id', c.id, 'finding_id', c.finding_id, 'tenant_id', c.tenant_id, 'player_id', c.player_id, 'delta_minor', c.delta::text, 'currency', c.currency, 'state', c.state, 'reason', c.reason,
     'proposed_by', c.proposed_by, 'decided_by', c.decided_by, 'decided_at', utc_text(c.decided_at), 'decision', c.decision, 'transfer_id', c.transfer_id, 'created_at', utc_text(c.created_at))
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.count_tracker_batch(p_site uuid, p_month text, p_report jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  today   date := (clock_timestamp() at time zone 'UTC')::date;
+  version text := p_report ->> 'sdk';
+  off_ms  bigint := abs((p_report ->> 'skew_ms')::bigint);
+  again   integer := (p_report ->> 'retried')::boolean::integer;
+  minutes integer := coalesce(off_ms >= 60000 and off_ms < 3600000, false)::integer;
+  hours   integer := coalesce(off_ms >= 3600000, false)::integer;
+begin
+  update tracker_days d set batches = d.batches + 1, retried = d.retried + again, skewed_minutes = d.skewed_minutes + minutes, skewed_hours = d.skewed_hours + hours
+   where d.site_id = p_site and d.day = today and d.sdk = version;
+  if found then return; end if;
+  if (select count(*) from tracker_days d where d.site_id = p_site and d.day = today) >= 16 then version := 'other'; end if;
+  insert into tracker_days as d (site_id, day, sdk, batches, retried, skewed_minutes, skewed_hours) values (p_site, today, version, 1, again, minutes, hours)
+  on conflict (site_id, day, sdk) do update
+    set batches = d.batches + 1, retried = d.retried + again, skewed_minutes = d.skewed_minutes + minutes, skewed_hours = d.skewed_hours + hours;
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.create_api_key(p_ref text, p_hash text, p_prefix text, p_rotate boolean, p_actor text)
@@ -5609,6 +5645,16 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_site_tracker(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  return site_tracker(require_capability(p_user, p_platform_admin, p_ref, null)::text, p_month);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.read_site_usage(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -7056,6 +7102,58 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.site_tracker(p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET jit TO 'off'
+AS $function$
+declare
+  site   uuid := require_site(p_ref);
+  month  text := coalesce(p_month, utc_year_month(clock_timestamp()));
+  begins timestamptz := month_start(month);
+  ends   timestamptz := month_start(month) + interval '1 month';
+  seen   boolean := exists (select from tracker_days d where d.site_id = site and d.day >= (begins at time zone 'UTC')::date and d.day < (ends at time zone 'UTC')::date);
+begin -- a month without trackers is not read at all
+  return (with told as materialized ( -- whoever may send may write anything here, so nothing is cast that was not looked at
+    select payload ->> 'p' load, payload -> 'd' drops, payload = '{"erased": true}' erased,
+           case when jsonb_typeof(payload -> 'n') = 'number' and payload ->> 'n' ~ '^[1-9]\d{0,8}$' then (payload ->> 'n')::bigint end n
+      from (select e.payload from events e where seen and e.site_id = site and e.received_at >= begins and e.received_at < ends
+            union all
+            select o.payload from ingest_fallback_buffer o where seen and o.site_id = site and o.created_at >= begins and o.created_at < ends) stored
+     where payload ->> 'p' ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' or payload = '{"erased": true}'
+  ), loads as ( -- of a page that was open when the month began the numbers before are the last month's
+    select count(distinct n) arrived,
+           max(n) - case when ('x' || replace(left(load, 13), '-', ''))::bit(48)::bigint >= extract(epoch from begins) * 1000 then 0 else min(n) - 1 end numbered
+      from told where n is not null group by load
+  ), loss as (
+    select coalesce(sum(numbered), 0) numbered, coalesce(sum(arrived), 0) arrived,
+           greatest(coalesce(sum(least(numbered - arrived, 10000)), 0) - (select count(*) from told where erased), 0) missing
+      from loads
+  ), reported as (
+    select d.reason, sum(d.events::bigint) events
+      from told cross join lateral jsonb_each_text(case when jsonb_typeof(drops) = 'object' then drops else '{}' end) d (reason, events)
+     where d.reason ~ '^[a-z_]{1,16}$' and d.events ~ '^\d{1,6}$' group by d.reason order by 2 desc, 1 limit 16
+  ), lost as ( -- what was dropped last in a page load leaves no gap, for no later number came
+    select greatest(missing, (select coalesce(sum(events), 0) from reported)) lost from loss
+  ), days as (
+    select sdk, sum(batches) batches, sum(retried) retried, sum(skewed_minutes) minutes, sum(skewed_hours) hours
+      from tracker_days d where d.site_id = site and d.day >= (begins at time zone 'UTC')::date and d.day < (ends at time zone 'UTC')::date group by sdk
+  ), requests as (
+    select coalesce(sum(batches), 0) batches, coalesce(sum(retried), 0) retried, coalesce(sum(minutes), 0) minutes, coalesce(sum(hours), 0) hours from days
+  )
+  select jsonb_build_object('site_id', site, 'public_id', s.public_id, 'year_month', month,
+    'loss', jsonb_build_object('numbered', l.numbered::text, 'arrived', l.arrived::text, 'missing', l.missing::text,
+      'reported', (select coalesce(jsonb_object_agg(reason, events::text), '{}') from reported),
+      'lost', lost::text, 'rate', trim_scale(round(coalesce(lost / nullif(l.arrived + lost, 0), 0), 6))::text),
+    'requests', jsonb_build_object('batches', r.batches::text, 'retried', r.retried::text, 'retry_rate', trim_scale(round(coalesce(r.retried / nullif(r.batches, 0), 0), 6))::text),
+    'clocks', jsonb_build_object('within_a_minute', (r.batches - r.minutes - r.hours)::text, 'minutes_off', r.minutes::text, 'hours_off', r.hours::text),
+    'sdks', (select coalesce(jsonb_agg(jsonb_build_object('sdk', sdk, 'batches', batches::text) order by batches desc, sdk), '[]') from days))
+    from sites s, loss l, lost, requests r where s.id = site);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.site_usage(p_ref text, p_month text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -7911,6 +8009,8 @@ alter table site_usage_monthly enable row level security, force row level securi
 
 alter table sites enable row level security, force row level security;
 
+alter table tracker_days enable row level security, force row level security;
+
 alter table transfers enable row level security, force row level security;
 
 alter table withdrawals enable row level security, force row level security;
@@ -8207,6 +8307,12 @@ create policy owner_all on sites for all to kernel_master using (true) with chec
 
 create policy service_role_all on sites for all to service_role using (true) with check (true);
 
+create policy member_reads on tracker_days for select to authenticated using ((site_id IN ( SELECT my_site_ids() AS my_site_ids)));
+
+create policy owner_all on tracker_days for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on tracker_days for all to service_role using (true) with check (true);
+
 create policy owner_all on transfers for all to kernel_master using (true) with check (true);
 
 create policy owner_reads on transfers for select to authenticated using ((EXISTS ( SELECT
@@ -8397,6 +8503,10 @@ grant select on sites to authenticated;
 
 grant select on sites to service_role;
 
+grant select on tracker_days to authenticated;
+
+grant select on tracker_days to service_role;
+
 grant select on transfers to authenticated;
 
 grant select on transfers to service_role;
@@ -8492,6 +8602,8 @@ grant execute on function claim_run(uuid) to kernel_jobs;
 grant execute on function claim_run(uuid) to kernel_money;
 
 grant execute on function correct_finding(text,text,text,uuid,jsonb) to kernel_money;
+
+grant execute on function count_tracker_batch(uuid,text,jsonb) to kernel_ingest;
 
 grant execute on function create_api_key(text,text,text,boolean,text) to kernel_api;
 
@@ -8723,6 +8835,8 @@ grant execute on function read_site_plan(uuid,boolean,text) to kernel_api;
 
 grant execute on function read_site_quota(uuid,boolean,text) to kernel_api;
 
+grant execute on function read_site_tracker(uuid,boolean,text,text) to kernel_api;
+
 grant execute on function read_site_usage(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function read_wallet(uuid,text) to kernel_money;
@@ -8830,6 +8944,8 @@ grant execute on function site_quota(uuid) to kernel_api;
 grant execute on function site_role(uuid) to kernel_api;
 
 grant execute on function site_row(uuid) to kernel_api;
+
+grant execute on function site_tracker(text,text) to kernel_api;
 
 grant execute on function site_usage(text,text) to kernel_api;
 
@@ -9017,6 +9133,8 @@ comment on table site_usage_monthly is 'The usage that the quota decision reads,
 
 comment on table sites is 'Tenants. origins: who may post from a browser; rate_limit: requests per 60 s and client, null = the default; billing_enforcement off: nothing is refused, what exceeds the plan is recorded as OVERAGE; key_version switches to next_key_version when next_key_month begins.';
 
+comment on table tracker_days is 'Requests of trackers by UTC day and version, counted in the ledger''s own commit: how many were retries, and how many came from clocks that are minutes (1 to 60) or hours off. Trackers say so of themselves; it never decides money.';
+
 comment on table transfers is 'A movement of money: event_at is when it happened, created_at when it was booked. key_id: the call that asked for it, null = a job. amount: what it moves, null = several currencies. reverses: no of the transfer it takes back. overdraw: it may take a balance below its floor. Append-only.';
 
 comment on table withdrawals is 'Withdrawals; id is derived from the key of the request and is that of its hold. hold_id null: the legacy balance alone was moved. flags: how each flag was evaluated, once, and which balance decided. unknown: the provider has not said whether it paid, so nothing else may.';
@@ -9112,6 +9230,8 @@ comment on function close_finding(uuid,text,text,boolean) is 'Resolves a finding
 comment on function correct_finding(text,text,text,uuid,jsonb) is 'Corrects the wallet of a finding''s player: {delta_minor, currency, reason}. Up to the tenant''s ceiling it is posted and resolves the finding; above it waits for somebody else. Raises RK001, RK030, RK060, RK014, 22P02, 23514.';
 
 comment on function correction_row(finding_corrections) is 'A correction as answers show it.';
+
+comment on function count_tracker_batch(uuid,text,jsonb) is 'Counts one request of a tracker: {sdk, retried, skew_ms | null}. Called in the statement of ingest and after it, so under the site''s lock: p_month is what ingest answered. At most 16 versions a day have a row of their own; the others are one.';
 
 comment on function create_api_key(text,text,text,boolean,text) is 'Adds a live key by its hash; of two live ones p_rotate revokes the oldest. Audited. Raises RK003, RK004 (two live keys).';
 
@@ -9437,6 +9557,8 @@ comment on function read_site_plan(uuid,boolean,text) is 'The plan in force and,
 
 comment on function read_site_quota(uuid,boolean,text) is 'Where the site stands against its quota; any member may ask, for a tracker that is refused concerns them all. Raises RK014.';
 
+comment on function read_site_tracker(uuid,boolean,text,text) is 'site_tracker for any member of the site. Raises RK014.';
+
 comment on function read_site_usage(uuid,boolean,text,text) is 'site_usage for a user who holds billing:view. Raises RK014.';
 
 comment on function read_wallet(uuid,text) is 'A player''s own balance of a currency, in minor units.';
@@ -9578,6 +9700,8 @@ comment on function site_quota(uuid) is 'What the quota decision would read now:
 comment on function site_role(uuid) is 'The role of the signed-in user at a site: a platform admin is admin everywhere, then owner, then membership; null without access.';
 
 comment on function site_row(uuid) is 'A site with its plan, as the API shows it; counts as decimal strings.';
+
+comment on function site_tracker(text,text) is 'How the trackers of a site fared in a month, by what they say: loss.numbered is how many events they numbered, missing how many of these numbers are not here (dropped, refused by the quota, still on their way, or lost), reported what they say they dropped, lost the larger of the two; an event erased since is not missing. Counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
 comment on function site_usage(text,text) is 'Usage of a month from ledger, usage row, delivered events and outbox, in one snapshot; counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
