@@ -72,6 +72,8 @@ describe('the document', () => {
   });
 });
 
+const values: Record<string, string> = { LEDGER_ACCESS: 'data-api' };
+
 describe('the routes', () => {
   const resources = readdirSync(inject('assembly'))
     .filter((file) => file.endsWith('.template.json'))
@@ -104,7 +106,7 @@ describe('the routes', () => {
     );
     const names = Object.keys(found?.Properties.Environment?.Variables ?? {});
     for (const one of names.filter((each) => !each.startsWith('AWS_')))
-      process.env[one] ??= one.endsWith('_ARNS') ? '{}' : 'https://issuer.example';
+      process.env[one] ??= values[one] ?? (one.endsWith('_ARNS') ? '{}' : 'https://issuer.example');
     const { routes } = await import(`../../functions/${name}.ts`);
     const served = (routes as { method: string; path: string }[])
       .filter(({ path }) => path !== '/{proxy+}')
