@@ -1,4 +1,4 @@
-// How the tests run: on the real embedded engines, a file at a time per core, each file with its own stack or database.
+// How the tests run: on the real embedded engines, three files at a time, each file with its own stack or database.
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/cluster.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3, // one more than cores: many tests wait for a clock
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,

@@ -75,6 +75,7 @@ export async function surround(
     DATABASE_CLUSTER_ARN: clusterArn,
     DATABASE_SECRET_ARN: secretArn,
     DATABASE_NAME: database.name,
+    LEDGER_ACCESS: 'data-api',
     USAGE_TABLE: table,
     PATH: process.env.PATH,
   };

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { proving } from './sections.ts';
 
-export const kills = proving ? 20 : 2;
+export const kills = proving ? 20 : 1;
 export const newSite = {
   name: 'Under load',
   origins: ['https://example.com'],

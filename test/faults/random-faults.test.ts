@@ -5,7 +5,7 @@ import { openRig, type Rig } from './rig.ts';
 import { ids_of_the_proof, proving, table, writeSection } from './sections.ts';
 
 const size = { ids: Number(process.env.IDS ?? (proving ? ids_of_the_proof : 100)), clients: 6, batch_max: 8 };
-const count = Number(process.env.SEEDS ?? (proving ? 20 : 2));
+const count = Number(process.env.SEEDS ?? (proving ? 20 : 1));
 /** SEED replays one of them. */
 const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({ length: count }, (_, n) => n + 1);
 

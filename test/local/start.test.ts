@@ -15,6 +15,7 @@ import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { isOpenToNobody } from '../../local/postgres/binaries.ts';
+import { proving } from '../faults/sections.ts';
 import { type Checkout, gone, isFree, openCheckout, ROOT, type Start } from './open-checkout.ts';
 
 let main: Checkout;
@@ -112,15 +113,19 @@ describe('an end', () => {
     expect((await leftOf(main, processes)).filter((left) => !left.endsWith('postmaster.pid'))).toEqual([]);
   });
 
-  test('by SIGTERM of a start with --fresh, which began anew, has the exit code 0 and leaves nothing', async () => {
-    const fresh = main.startDirectly('--fresh');
-    await fresh.ready();
-    expect(await main.sync('first-event')).toEqual({ status: 200, statuses: ['queued'] });
-    const processes = fresh.processes();
-    fresh.process.kill('SIGTERM');
-    expect(await fresh.ended).toBe(0);
-    expect(await leftOf(main, processes)).toEqual([]);
-  });
+  // Starts that take long and say little that the others do not: in the proof.
+  test.runIf(proving)(
+    'by SIGTERM of a start with --fresh, which began anew, has the exit code 0 and leaves nothing',
+    async () => {
+      const fresh = main.startDirectly('--fresh');
+      await fresh.ready();
+      expect(await main.sync('first-event')).toEqual({ status: 200, statuses: ['queued'] });
+      const processes = fresh.processes();
+      fresh.process.kill('SIGTERM');
+      expect(await fresh.ended).toBe(0);
+      expect(await leftOf(main, processes)).toEqual([]);
+    },
+  );
 
   test('by SIGINT while it still starts has the exit code 0 and leaves nothing', async () => {
     const early = main.startDirectly();
@@ -179,7 +184,7 @@ describe('kill -9', () => {
     expect(await leftOf(other, processes)).toEqual([]);
   });
 
-  test('of npm start before the stack is ready leaves none either', async () => {
+  test.runIf(proving)('of npm start before the stack is ready leaves none either', async () => {
     const early = other.start();
     await expect.poll(() => early.output(), { timeout: 20_000 }).toContain('Starting Postgres');
     const processes = early.processes();

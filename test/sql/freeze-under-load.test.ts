@@ -8,7 +8,7 @@ import { type MountedDataApi, mountDataApi } from '../support/data-api.ts';
 import { ingest, openDatabase, type TestDatabase, v3 } from '../support/database.ts';
 import { overlappingBatches, random } from '../support/random.ts';
 
-const seeds = Number(process.env.SEEDS ?? 5);
+const seeds = Number(process.env.SEEDS ?? 3);
 const first_seed = Number(process.env.FIRST_SEED ?? 1);
 const clients = 8;
 const freezers = 3;
