@@ -1,9 +1,16 @@
 // How the tests run: on the real embedded engines, three files at a time, each file with its own stack or database.
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** Minutes of load that say by chance what the crash matrices of the check say step by step: `npm run proof` runs them. */
+const of_the_proof = ['kill-stack', 'random-faults', 'ledger-away', 'dynamodb-away'].map(
+  (name) => `test/faults/${name}.test.ts`,
+);
+const named = process.argv.some((argument) => argument.startsWith('test/faults/'));
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, ...(process.env.PROOF === '1' || named ? [] : of_the_proof)],
     globalSetup: ['test/support/cluster.ts'],
     pool: 'forks',
     maxWorkers: 3, // one more than cores: many tests wait for a clock
