@@ -120,19 +120,12 @@ export interface JobOptions {
  */
 export function job(
   environment: BaseEnvironment & { CRON_SECRET_ARN: string },
-  { name, database, alive = ({ ok }) => ok, status = ({ ok }) => (ok ? 200 : 500) }: JobOptions,
+  { name, database, alive, status = ({ ok }) => (ok ? 200 : 500) }: JobOptions,
   run: (call: JobCall) => Promise<JobResult>,
 ) {
   const secrets = secretsManager();
-  const beating = async (call: JobCall) => {
-    const result = await run(call).catch(async (error: unknown) => {
-      const refused = error instanceof KernelError && error.status < 500;
-      if (!refused) await beat(database, name, false, { error: (error as Error).message });
-      throw error;
-    });
-    if (!result.dry_run) await beat(database, name, alive(result), result);
-    return result;
-  };
+  const isRefusal = (error: unknown) => error instanceof KernelError && error.status < 500;
+  const beating = withHeartbeat({ name, database, isRefusal, ...(alive && { alive }) }, run);
   const door = http(environment, async (request) => {
     requireCronSecret(request.headers.authorization, await secrets.get(environment.CRON_SECRET_ARN));
     if (request.method !== 'GET' && request.method !== 'POST') {
@@ -156,6 +149,26 @@ export function job(
   });
   return (event: APIGatewayProxyEventV2 | ScheduledEvent, context: Context) =>
     'requestContext' in event ? door(event, context) : scheduled(event, context);
+}
+
+/** A run that leaves a heartbeat, unless it was dry, or the caller's own mistake. */
+export function withHeartbeat<Call>(
+  {
+    name,
+    database,
+    alive = ({ ok }) => ok,
+    isRefusal,
+  }: Pick<JobOptions, 'name' | 'database' | 'alive'> & { isRefusal: (error: unknown) => boolean },
+  run: (call: Call) => Promise<JobResult>,
+) {
+  return async (call: Call): Promise<JobResult> => {
+    const result = await run(call).catch(async (error: unknown) => {
+      if (!isRefusal(error)) await beat(database, name, false, { error: (error as Error).message });
+      throw error;
+    });
+    if (!result.dry_run) await beat(database, name, alive(result), result);
+    return result;
+  };
 }
 
 /** A heartbeat that cannot be written is missed, which watchtower will say; the work itself is done. */

@@ -13,6 +13,7 @@ import {
   observed,
   type ScheduledEvent,
   systemClock,
+  withHeartbeat,
 } from './runtime.ts';
 
 /** Below the 29 s in which an HTTP caller must be answered; what is left, the next call takes up. */
@@ -45,14 +46,7 @@ export function serviceJob(
   { name, database, verify, budget_ms, failed }: ServiceJobOptions,
   run: (call: ServiceCall) => Promise<JobResult>,
 ) {
-  const beating = async (call: ServiceCall): Promise<JobResult> => {
-    const result = await run(call).catch(async (error: unknown) => {
-      if (!isRefusal(error)) await beat(database, name, false, { error: (error as Error).message });
-      throw error;
-    });
-    if (!result.dry_run) await beat(database, name, result.ok, result);
-    return result;
-  };
+  const beating = withHeartbeat({ name, database, isRefusal }, run);
   const door = http(environment, async ({ method, path, headers, body, request_id }) => {
     if (method !== 'POST')
       throw new KernelError(

@@ -77,8 +77,7 @@ export async function receiveWebhook(
 ): Promise<Kept[]> {
   requirePlain(request);
   const { signature, events } = provider.readWebhook(request, secret);
-  const hash = createHash('sha256').update(request.raw).digest('hex');
-  return keep(database, provider.name, account, signature, hash, events);
+  return keep(database, provider.name, account, signature, request.raw, events);
 }
 
 /** @throws KernelError `payload_too_large`, `content_encoding_unsupported`. */
@@ -93,9 +92,10 @@ export async function keep(
   provider: string,
   account: string,
   signature: string,
-  hash: string,
+  raw: Buffer,
   events: ProviderEvent[],
 ): Promise<Kept[]> {
+  const hash = createHash('sha256').update(raw).digest('hex');
   const answer = (await ask(
     database,
     `receive_webhook(:provider, :account, :signature, decode(:hash, 'hex'), :events::jsonb)`,
