@@ -6,6 +6,8 @@ export type Queue = ReturnType<typeof openQueue>;
 const batch_events_max = 50;
 const batch_chars_max = 16 * 1024; // 48 KiB in UTF-8 at the worst, of the 64 that all keepalive requests of a page share
 const store_chars_max = 64 * 1024;
+/** What a tab wrote before it crashed may reach others later than its lock does. */
+const adopt_ms = 1000;
 
 /** The answer is a tuple, for names of properties are not shortened in the bundle. */
 export function openQueue(
@@ -32,17 +34,16 @@ export function openQueue(
     tell(reason);
   };
   /** Makes room first; never of an event that was sent, for nobody knows here whether it is counted already. */
-  const save = (): void => {
+  const save = (): unknown => {
     const text = JSON.stringify([queue, drops]);
     if (text[store_chars_max] && queue[sent]) {
       drop('full', queue.splice(sent, 1)[0]);
-      save();
-      return;
+      return save();
     }
     try {
       if (granted()) storage[text[7] ? 'setItem' : 'removeItem'](key, text); // [[],{}] is nothing
     } catch {} // full, or disabled: the queue lives as long as the page
-    changed();
+    return changed();
   };
   /** What one request carries. A loss is reported by one event, for good: the event counts once, and so does its report. */
   const take = (from = sent) => {
@@ -80,11 +81,11 @@ export function openQueue(
     for (const each of keys()) {
       if (!granted() || queue[batch_events_max]) break;
       await navigator.locks
-        .request(each, { ifAvailable: true }, (lock) => {
-          if (!lock) return;
-          const text = storage.getItem(each) as string;
+        .request(each, { ifAvailable: true }, async (lock) => {
+          await (lock && new Promise((end) => setTimeout(end, adopt_ms)));
+          const text = lock && granted() && storage.getItem(each);
+          const [events, counts]: [string[], Drops] = JSON.parse(text as string);
           storage.removeItem(each);
-          const [events, counts]: [string[], Drops] = JSON.parse(text);
           queue.unshift(...events);
           sent += events.length;
           count(counts);

@@ -13,15 +13,14 @@ export interface SenderOptions {
   now?: () => number;
 }
 
-const batch_events = 10;
-const wait_ms = 2000;
-const timer_max_ms = 2_147_483_647;
-
 export function openSender(
   options: SenderOptions,
   [queue, drop, , take, settle, adopt]: Queue,
   granted: () => boolean,
 ) {
+  const batch_events = 10; // here, not above, for only here the bundler writes them as numbers
+  const wait_ms = 2000;
+  const timer_max_ms = 2_147_483_647;
   const { site, url = '/api/sync', now = Date.now, fetch: request = fetch } = options;
   let timer: ReturnType<typeof setTimeout> | number | undefined;
   /** 1: as the kernel asked, or the page is gone; 2: for want of an answer, so that coming online ends it. */

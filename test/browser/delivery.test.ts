@@ -125,15 +125,19 @@ describe.concurrent('every tracked event is in the ledger once', { timeout: 120_
     const visit = await shop.visit({ rate_limit: 1 });
     visit.door.retry_after_max_s = 2;
     const page = await visit.open();
-    await track(page, 10);
-    await visit.holds(10);
-    await track(page, 10, 'later');
-    await eventually(() => visit.door.passages.at(-1)?.status, 429);
-    const asked = visit.door.passages.length;
+    const { passages } = visit.door;
+    let requests = 0;
+    while (passages.at(-1)?.status !== 429 && requests < 4) {
+      // a minute may begin between two of them
+      await track(page, 10, `request ${++requests}`);
+      await eventually(() => (passages[requests - 1]?.status ?? 0) > 0, true);
+    }
+    const asked = passages.length;
+    expect(passages.at(-1)?.status).toBe(429);
     await pause(1_500);
-    expect(visit.door.passages).toHaveLength(asked);
+    expect(passages).toHaveLength(asked);
     visit.door.address = '127.0.0.2'; // as the next minute would: another window
-    await visit.holds(20);
+    await visit.holds(10 * requests);
     await visit.close();
   });
 
