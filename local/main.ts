@@ -1,7 +1,7 @@
 // `npm start`: builds, synthesizes, boots the embedded stack, creates a demo site and says how to use it.
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
-import { synth } from '../scripts/synth.ts';
+import { synthIfChanged } from '../scripts/synth-if-changed.ts';
 import { demoPlayer } from './demo-player.ts';
 import { demoSite } from './demo-site.ts';
 import { watchParent } from './parent.ts';
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   progress('Building the functions');
   await import('../scripts/build.ts');
   progress('Synthesizing the CDK app');
-  await synth('dev', assembly);
+  await synthIfChanged('dev', assembly);
   const log = createWriteStream(join(directory, 'functions.ndjson'), { flags: 'a' });
   const stack = await startLocal({
     directory,

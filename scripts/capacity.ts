@@ -188,7 +188,7 @@ function print(events: number, batch: number): void {
   process.stdout.write('An estimate: the inputs and where they come from stand in docs/scaling.md.\n');
 }
 
-if (import.meta.main) {
+if (process.argv[1] === import.meta.filename) {
   const { values } = parseArgs({
     options: {
       events: { type: 'string', default: String(usual_rate) },

@@ -33,7 +33,7 @@ export async function currentSchema(): Promise<string> {
   }
 }
 
-if (import.meta.main || process.argv[1]?.endsWith('dump-schema.ts')) {
+if (process.argv[1] === import.meta.filename) {
   const schema = await currentSchema();
   if (!process.argv.includes('--check')) {
     await writeFile(file, schema);

@@ -1,4 +1,5 @@
 // Runs a TypeScript entry on Node 24, or says in one sentence why it cannot; plain JavaScript, so that every Node can read it.
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const major = Number(process.versions.node.split('.')[0]);
@@ -12,6 +13,6 @@ if (major < 24) {
 
 const [entry, ...rest] = process.argv.slice(2);
 if (entry) {
-  process.argv.splice(1, process.argv.length - 1, entry, ...rest);
+  process.argv.splice(1, process.argv.length - 1, resolve(entry), ...rest); // an entry knows by it that it is one
   await import(pathToFileURL(entry).href);
 }

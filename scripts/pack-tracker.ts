@@ -18,4 +18,4 @@ export async function packTracker(outdir: string): Promise<void> {
   });
 }
 
-if (import.meta.main) await packTracker(join(root, 'tracker/dist'));
+if (process.argv[1] === import.meta.filename) await packTracker(join(root, 'tracker/dist'));

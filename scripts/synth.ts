@@ -26,7 +26,7 @@ export async function synth(stage: string, outdir: string): Promise<void> {
   if (code !== 0) throw new Error(printed.trim() || `The synthesis of ${stage} ended with code ${code}.`);
 }
 
-if (import.meta.main) {
+if (process.argv[1] === import.meta.filename) {
   const [stage = 'dev', outdir = join(ROOT, 'cdk.out')] = process.argv.slice(2);
   try {
     await synth(stage, outdir);
