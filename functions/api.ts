@@ -29,6 +29,7 @@ import {
   tokenVerifier,
 } from '../shared/token.ts';
 import { readTracker, siteTracker } from '../shared/tracker.ts';
+import { readRoutes } from './console-reads.ts';
 import { type HttpAnswer, type HttpRequest, http, logger, noRoute } from './runtime.ts';
 
 const body_bytes_max = 64 * 1024;
@@ -198,6 +199,7 @@ export const routes = [
   { method: 'GET' as const, path: '/api/billing/dispute-export', handler: http(env, exportMonth) },
   ...administrationRoutes,
   ...siteRoutes,
+  ...readRoutes(route, database, outcomes),
   { method: 'ANY' as const, path: '/{proxy+}', handler: http(env, noRoute) },
 ];
 const router = httpRouter<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>(routes);

@@ -2,6 +2,7 @@
 import { App, type AppProps, Tags, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { checkSettings, FUNCTIONS, type KernelConfig, kernelConfig, readBuild } from './config.ts';
+import { requireConsole } from './console-files.ts';
 import { DataStack } from './data-stack.ts';
 import { EDGE_REGION, FirewallStack } from './edge.ts';
 import { requireBundles } from './function.ts';
@@ -28,6 +29,7 @@ export function kernelApp(
   const release = { traffic: 'all-at-once', obeyAlarms: false } as const;
   const config = checkSettings(context('hotfix') === 'true' ? { ...settings, release } : settings);
   requireBundles(FUNCTIONS);
+  if (config.console !== false) requireConsole();
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app, { verbose: true }));
   Tags.of(app).add('project', 'revenue-kernel');
   Tags.of(app).add('stage', config.stage);

@@ -1,4 +1,4 @@
-// The buckets: archives that nobody can change for as long as the stage says, and files that wait a week to be fetched.
+// The buckets: archives that nobody can change for as long as the stage says, files that wait a week to be fetched, and the console.
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import type { Construct } from 'constructs';
@@ -12,6 +12,8 @@ const PRIVATE = {
   objectOwnership: s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
   enforceSSL: true,
 } satisfies s3.BucketProps;
+const LOGGED_BY_TRAIL =
+  'Server access logs arrive late and incomplete: data events of CloudTrail are the proof of who read what.';
 const ABORT_UPLOADS: s3.LifecycleRule = { abortIncompleteMultipartUploadAfter: Duration.days(1) };
 
 /** The frozen months, as they were when they left the ledger; each version is locked from the moment it is written. */
@@ -27,7 +29,7 @@ export function evidenceBucket(scope: Construct, config: KernelConfig): s3.Bucke
     lifecycleRules: [ABORT_UPLOADS],
     removalPolicy: config.removalPolicy,
   });
-  acknowledgeUnlogged(bucket);
+  acknowledgeUnlogged(bucket, `Only three functions reach the objects. ${LOGGED_BY_TRAIL}`);
   return bucket;
 }
 
@@ -38,14 +40,21 @@ export function exportsBucket(scope: Construct): s3.Bucket {
     lifecycleRules: [{ ...ABORT_UPLOADS, expiration: Duration.days(7) }],
     removalPolicy: RemovalPolicy.DESTROY,
   });
-  acknowledgeUnlogged(bucket);
+  acknowledgeUnlogged(bucket, `Only three functions reach the objects. ${LOGGED_BY_TRAIL}`);
   return bucket;
 }
 
-function acknowledgeUnlogged(bucket: s3.Bucket): void {
-  Validations.of(bucket).acknowledge({
-    id: 'AwsSolutions-S1',
-    reason:
-      'Only three functions reach the objects. Server access logs arrive late and incomplete: data events of CloudTrail are the proof of who read what.',
+/** The files of the console, which every deployment can bring again. Older ones stay: a tab that is open still asks for them. */
+export function consoleBucket(scope: Construct): s3.Bucket {
+  const bucket = new s3.Bucket(scope, 'Files', {
+    ...PRIVATE,
+    lifecycleRules: [ABORT_UPLOADS],
+    removalPolicy: RemovalPolicy.DESTROY,
   });
+  acknowledgeUnlogged(bucket, 'It holds what every visitor may read, and only CloudFront reads it.');
+  return bucket;
+}
+
+function acknowledgeUnlogged(bucket: s3.Bucket, reason: string): void {
+  Validations.of(bucket).acknowledge({ id: 'AwsSolutions-S1', reason });
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { ALARMS, type AlarmSettings } from './alarm-settings.ts';
-import type { BackupSettings, EdgeSettings, ReleaseSettings } from './stage-options.ts';
+import type { BackupSettings, ConsoleSettings, EdgeSettings, ReleaseSettings } from './stage-options.ts';
 
 /** The deployed functions; each is a file of functions/ and a folder of dist/. */
 export const FUNCTIONS = [
@@ -89,7 +89,7 @@ export interface RetentionSettings {
   readonly personalDataDays: number;
 }
 
-export interface StageSettings {
+export interface StageSettings extends ConsoleSettings {
   /** The account and region that the stage may be deployed to; whatever the credentials say where it is not set. */
   readonly account?: string;
   readonly region?: string;
@@ -116,8 +116,6 @@ export interface StageSettings {
   readonly usageRecovery: boolean;
   /** Users must have a second factor, and Cognito blocks sign-ins with a leaked password (Plus plan, paid per user). */
   readonly guardedSignIn: boolean;
-  /** Where the console lives; Cognito sends users back only there. Plain http is allowed for localhost only. */
-  readonly consoleUrls: readonly string[];
 }
 
 const FUNCTION_SIZES = {

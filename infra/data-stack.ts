@@ -40,6 +40,8 @@ export class DataStack extends Stack {
     this.identity = new Identity(this, 'Identity', config);
     this.payments = new Payments(this, 'Payments', config);
     this.originSecret = config.edge && originSecret(this, config);
+    // A stage of a release before the console still imports it while this stack is changed.
+    this.exportValue(this.identity.client.userPoolClientId);
     if (config.backup) backUp(this, config.backup, this.ledger);
 
     new CfnOutput(this, 'ClusterArn', { value: this.ledger.cluster.clusterArn });

@@ -19,6 +19,7 @@ import type { FunctionName, KernelConfig } from './config.ts';
 import type { DataStack } from './data-stack.ts';
 import { type AnyFunction, KernelFunction, type OwnEnvironment } from './function.ts';
 import type { HttpApi } from './http-api.ts';
+import type { TokenSource } from './identity.ts';
 import type { LoginRole } from './ledger.ts';
 import { feedPaymentJobs } from './payments.ts';
 import { DeadLetterQueue } from './queues.ts';
@@ -29,19 +30,19 @@ interface JobParts {
   readonly scope: Construct;
   readonly config: KernelConfig;
   readonly data: DataStack;
+  readonly tokens: TokenSource;
   readonly failed: IQueue;
 }
 
 /** Makes every job with its schedule and its paths, and returns them all. */
 export function createJobs(
   scope: Construct,
-  config: KernelConfig,
-  data: DataStack,
-  http: HttpApi,
+  { http, ...given }: Omit<JobParts, 'scope' | 'failed'> & { readonly http: HttpApi },
 ): AnyFunction[] {
+  const { config, data } = given;
   const failed = new DeadLetterQueue(scope, 'FailedInvocations').acknowledge();
   const schedules = new Schedules(scope, 'Schedules', config);
-  const parts: JobParts = { scope, config, data, failed };
+  const parts: JobParts = { ...given, scope, failed };
   const recover = createRecover(parts);
   const reconcile = createReconcile(parts);
   const freeze = createFreeze(parts);
@@ -138,7 +139,7 @@ function createJob<E extends RecoverEnvironment>(
 
 /** A job that a service starts by its token: it needs no secret but that of its database role. */
 function createTokenJob<E extends AssureEnvironment>(
-  { scope, config, data, failed }: JobParts,
+  { scope, config, data, tokens, failed }: JobParts,
   id: string,
   props: Pick<JobProps<E>, 'entry' | 'description'>,
 ) {
@@ -147,10 +148,7 @@ function createTokenJob<E extends AssureEnvironment>(
     config,
     database: data.ledger.as('kernel_jobs'),
     deadLetters: failed,
-    environment: {
-      TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
-      TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
-    },
+    environment: tokens,
   });
 }
 

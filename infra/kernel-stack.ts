@@ -10,11 +10,13 @@ import type {
 } from '../shared/config.ts';
 import { createAlarms } from './alarms.ts';
 import type { KernelConfig } from './config.ts';
+import { WebConsole } from './console.ts';
 import type { DataStack } from './data-stack.ts';
 import { Edge } from './edge.ts';
 import { tellFirstCommands } from './first-commands.ts';
 import { KernelFunction } from './function.ts';
 import { HttpApi, type Route } from './http-api.ts';
+import type { TokenSource } from './identity.ts';
 import { createJobs } from './jobs.ts';
 import { Migrations } from './migrations.ts';
 import { createWebhook } from './payments.ts';
@@ -72,17 +74,29 @@ export class KernelStack extends Stack {
     // Before the functions, because one of them is told its address.
     const http = new HttpApi(this, 'Http', config);
     const { originSecret } = data;
+    let edge: Edge | undefined;
     if (config.edge && webAclArn && originSecret) {
       const parts = { config, edge: config.edge, webAclArn, originSecret, originName: http.originName };
-      http.behind(new Edge(this, 'Edge', parts).url, originSecret);
+      edge = new Edge(this, 'Edge', parts);
+      http.behind(edge.url, originSecret);
     }
+    const { identity } = data;
+    const { originName } = http;
+    const browser =
+      config.console === false
+        ? undefined
+        : new WebConsole(this, 'Console', { config, identity, originName, edge });
+    const tokens: TokenSource = {
+      TOKEN_ISSUER: identity.userPool.userPoolProviderUrl,
+      TOKEN_CLIENT_ID: (browser ?? identity).client.userPoolClientId,
+    };
     const ingest = createIngest(this, config, data);
     const deliver = createDeliver(this, config, data);
     const exporter = createExport(this, config, data);
-    const api = createApi(this, config, data);
-    const money = createMoney(this, config, data);
+    const api = createApi(this, config, data, tokens);
+    const money = createMoney(this, config, data, tokens);
     const webhook = createWebhook(this, config, data);
-    const jobs = createJobs(this, config, data, http);
+    const jobs = createJobs(this, { config, data, http, tokens });
 
     new Migrations(this, 'Migrations', config, data.ledger).before(
       ingest,
@@ -106,10 +120,11 @@ export class KernelStack extends Stack {
       http,
       functions: [ingest, deliver, api, money, webhook],
     });
+    browser?.publishAfter(api, money);
     createAlarms(this, config, { data, http, releases: this.releases });
     new CfnOutput(this, 'ApiUrl', { value: http.url });
     new CfnOutput(this, 'Commit', { value: config.build.commitSha });
-    tellFirstCommands(this, data, http);
+    tellFirstCommands(this, data, http, tokens);
   }
 }
 
@@ -156,7 +171,7 @@ function createExport(scope: Construct, config: KernelConfig, data: DataStack) {
   return exporter;
 }
 
-function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
+function createApi(scope: Construct, config: KernelConfig, data: DataStack, tokens: TokenSource) {
   const api = new KernelFunction<ApiEnvironment>(scope, 'Api', {
     config,
     entry: 'api',
@@ -168,8 +183,7 @@ function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
       EXPORT_BUCKET: data.exports.bucketName,
       EVIDENCE_BUCKET: data.evidence.bucketName,
       CRON_SECRET_ARN: data.cronSecret.secretArn,
-      TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
-      TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
+      ...tokens,
     },
   });
   api.allow(['dynamodb:GetItem', 'dynamodb:Scan'], data.usage.tableArn);
@@ -181,15 +195,14 @@ function createApi(scope: Construct, config: KernelConfig, data: DataStack) {
   return api;
 }
 
-function createMoney(scope: Stack, config: KernelConfig, data: DataStack) {
+function createMoney(scope: Stack, config: KernelConfig, data: DataStack, tokens: TokenSource) {
   const money = new KernelFunction<MoneyEnvironment>(scope, 'Money', {
     config,
     entry: 'money',
     description: 'Wallets, deposits, withdrawals and payouts, for players and finance',
     database: data.ledger.as('kernel_money'),
     environment: {
-      TOKEN_ISSUER: data.identity.userPool.userPoolProviderUrl,
-      TOKEN_CLIENT_ID: data.identity.client.userPoolClientId,
+      ...tokens,
       PROVIDER_SECRET_ARNS: data.payments.secretArns(scope),
       MATCH_QUEUE_URL: data.payments.runs.queue.queueUrl,
     },

@@ -6,6 +6,14 @@ export interface NameSettings {
   readonly certificateArn: string;
 }
 
+/** The console that people use in a browser. */
+export interface ConsoleSettings {
+  /** `false` leaves it out; otherwise it lives at the edge of the stage, or at a distribution of its own. */
+  readonly console?: false;
+  /** Where else a console lives; Cognito sends users back only to these and to the stage's own. Plain http is allowed for localhost only. */
+  readonly consoleUrls: readonly string[];
+}
+
 /** CloudFront and WAF before the API; they need `region`, and a bootstrapped us-east-1, where WAF keeps its rules for CloudFront. */
 export interface EdgeSettings {
   /** Requests a minute from one address; above it WAF answers 429. API keys send from few addresses. */

@@ -91,6 +91,7 @@ function greet(
   say();
   say(`Revenue Kernel is ready after ${seconds.toFixed(1)} s.`);
   say(`  API            ${stack.url}      (GET ${stack.url}/api/health)`);
+  say(`  Console        ${stack.url}/console      sign in as any demo user`);
   say(`  Demo site      ${site.public_id}      id ${site.id}`);
   if (site.api_key) say(`  API key        ${site.api_key}      (shown this once)`);
   say(`  Tracker        ${stack.url}/example      a page that sends with ${stack.url}/tracker.js`);

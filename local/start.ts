@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import type { Denial } from './door/authorization.ts';
 import { type DoorThread, startDoorThread } from './door/thread.ts';
 import type { FaultModule } from './door/worker.ts';
+import { consoleFiles } from './http/console.ts';
 import { staticFiles } from './http/files.ts';
-import { createHttpApi, type HttpApi } from './http/http-api.ts';
+import { createHttpApi, type HttpApi, type HttpApiOptions } from './http/http-api.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { createFunctions, type Functions, type FunctionsOptions } from './lambda/functions.ts';
 import { removeCluster } from './postgres/cluster.ts';
@@ -27,6 +28,7 @@ const region = 'eu-west-1';
 export const databaseName = 'kernel';
 /** What the build wrote there; a deployment serves it from its content delivery network. */
 const tracker_folder = join(import.meta.dirname, '../dist/tracker');
+const console_folder = join(import.meta.dirname, '../dist/console');
 /** The caller that the stack's own tools use at the door. */
 const operator = 'operator';
 
@@ -150,7 +152,7 @@ async function start(
     functions,
     port,
     host: '127.0.0.1',
-    static: staticFiles(tracker_folder),
+    static: filesBeside(issuer),
   });
   started.push(() => http.close());
 
@@ -169,6 +171,12 @@ async function start(
     functionName: (entry: string) => named(engines, entry),
     resource: (type: string, part: string) => find(order, values, type, part),
   };
+}
+
+function filesBeside(issuer: Issuer): NonNullable<HttpApiOptions['static']> {
+  const tracker = staticFiles(tracker_folder);
+  const pages = consoleFiles(console_folder, { stage: 'local', region, issuer });
+  return (request) => tracker(request) ?? pages(request);
 }
 
 /** Gives each function the key by which the door knows it and the role of the template. */

@@ -1294,6 +1294,18 @@ CREATE OR REPLACE FUNCTION public.account_id(p_tenant text, p_owner uuid, p_curr
 RETURN derived_uuid(((((((((('account|'::text || p_tenant) || '|'::text) || COALESCE((p_owner)::text, ''::text)) || '|'::text) || p_currency) || '|'::text) || p_kind) || '|'::text) || p_name))
 ;
 
+CREATE OR REPLACE FUNCTION public.account_row(a accounts)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', a.id, 'tenant_id', a.tenant_id, 'owner_id', a.owner_id, 'kind', a.kind, 'name', a.name, 'currency', a.currency,
+    'exponent', (select c.exponent from currencies c where c.code = a.currency), 'constrained', a.constrained, 'created_at', utc_text(a.created_at),
+    'balance_minor', case when a.constrained then a.balance else balance_at(a.id) end::text)
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.accounts_guard()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4016,6 +4028,50 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.kernel_overview()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with day as materialized (
+    select date_trunc('hour', l.created_at, 'UTC') as hour, count(*) filter (where l.billable and l.billing_state <> 'OVERAGE') accepted,
+           count(*) filter (where l.billable and l.billing_state = 'OVERAGE') overage, count(*) filter (where l.billing_state = 'REJECTED_QUOTA') rejected
+      from ingest_idempotency l join sites s on s.id = l.site_id and not s.synthetic
+     where l.created_at > clock_timestamp() - interval '24 hours' group by 1
+  ), usage as materialized (
+    select u.*, s.public_id, s.name, u.usage - u.ledger as drift,
+           (select extract(epoch from clock_timestamp() - min(o.created_at)) from ingest_fallback_buffer o where o.site_id = u.site_id) waiting_s
+      from usage_of_month(utc_year_month(clock_timestamp())) u join sites s on s.id = u.site_id
+  )
+  select jsonb_build_object('as_of', utc_text(clock_timestamp()), 'year_month', utc_year_month(clock_timestamp()),
+    'hours', (select jsonb_agg(jsonb_build_object('hour', utc_text(h), 'accepted', coalesce(d.accepted, 0)::text, 'overage', coalesce(d.overage, 0)::text,
+                'rejected', coalesce(d.rejected, 0)::text) order by h)
+      from generate_series(date_trunc('hour', clock_timestamp(), 'UTC') - interval '23 hours', clock_timestamp(), '1 hour') h left join day d on d.hour = h),
+    'last_24h', (select jsonb_build_object('accepted', coalesce(sum(accepted), 0)::text, 'overage', coalesce(sum(overage), 0)::text, 'rejected', coalesce(sum(rejected), 0)::text) from day),
+    'month', (select jsonb_build_object('usage', coalesce(sum(u.usage), 0)::text, 'ledger', coalesce(sum(u.ledger), 0)::text, 'drift', coalesce(sum(u.drift), 0)::text,
+                'drifting_sites', count(*) filter (where u.drift <> 0)::text) from usage u),
+    'lag', (select jsonb_build_object('deliveries', count(*)::text, 'p50_ms', ceil(percentile_cont(0.5) within group (order by x.ms))::text,
+              'p95_ms', ceil(percentile_cont(0.95) within group (order by x.ms))::text, 'p99_ms', ceil(percentile_cont(0.99) within group (order by x.ms))::text)
+      from (select greatest(extract(epoch from e.delivered_at - e.received_at) * 1000, 0) ms from (select * from events order by id desc limit 10000) e
+             where e.delivered_at > clock_timestamp() - interval '24 hours') x),
+    'worst_sites', (select coalesce(jsonb_agg(jsonb_build_object('site_id', w.site_id, 'public_id', w.public_id, 'name', w.name, 'usage', w.usage::text, 'ledger', w.ledger::text,
+                      'drift', w.drift::text, 'waiting_s', ceil(w.waiting_s)::text) order by abs(w.drift) desc, w.waiting_s desc nulls last, w.public_id), '[]')
+      from (select * from usage u where u.drift <> 0 or u.waiting_s > 60 order by abs(u.drift) desc, u.waiting_s desc nulls last limit 10) w),
+    'findings', (select coalesce(jsonb_agg(jsonb_build_object('finding_type', f.finding_type, 'provider', f.provider, 'severity', f.severity, 'open', f.n::text, 'oldest_at', utc_text(f.oldest))
+                   order by f.n desc, f.finding_type, f.severity), '[]')
+      from (select x.finding_type, x.provider, x.severity, count(*) n, min(x.created_at) oldest from reconciliation_findings x where x.status = 'OPEN' group by 1, 2, 3) f),
+    'withdrawals', (select coalesce(jsonb_agg(jsonb_build_object('state', w.state, 'currency', w.currency, 'exponent', c.exponent, 'count', w.n::text, 'amount_minor', w.amount::text, 'oldest_at', utc_text(w.oldest))
+                      order by w.state, w.currency), '[]')
+      from (select x.state, x.currency, count(*) n, sum(x.amount) amount, min(x.created_at) oldest from withdrawals x
+             where x.state not in ('paid', 'rejected', 'canceled') group by 1, 2) w join currencies c on c.code = w.currency),
+    'jobs', (select jsonb_build_object('dead', count(*) filter (where j.status = 'DEAD')::text, 'failed', count(*) filter (where j.status = 'FAILED')::text,
+               'stuck', count(*) filter (where j.status = 'PROCESSING' and j.lease_until < clock_timestamp())::text,
+               'waiting', count(*) filter (where j.status = 'QUEUED')::text) from billing_reconciliation_jobs j),
+    'checks', watchtower_checks())
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.known_call(p_answer jsonb, p_id uuid, p_actor text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4115,6 +4171,32 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.ledger_row(l ingest_idempotency)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('ingest_id', case when l.billing_state <> 'REJECTED_QUOTA' then ingest_uuid(l.id, l.created_at) end, 'created_at', utc_text(l.created_at), 'idempotency_key', ingest_key_text(l.idempotency_key),
+    'idempotency_version', l.idempotency_version, 'billing_state', l.billing_state, 'billing_reason', l.billing_reason, 'billable', l.billable,
+    'payload_hash', encode(l.payload_hash, 'hex'), 'year_month', l.year_month)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_accounts(p_tenant text, p_filter jsonb, p_after uuid, p_limit integer)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select account_row(a) from accounts a
+   where a.tenant_id = p_tenant and (p_after is null or a.id > p_after)
+     and (p_filter ->> 'kind' is null or a.kind = p_filter ->> 'kind') and (p_filter ->> 'currency' is null or a.currency = p_filter ->> 'currency')
+     and (p_filter ->> 'owner_id' is null or a.owner_id = (p_filter ->> 'owner_id')::uuid)
+   order by a.id limit least(greatest(p_limit, 1), 200) + 1
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.list_adjustments(p_ref text)
  RETURNS SETOF jsonb
  LANGUAGE plpgsql
@@ -4137,6 +4219,24 @@ AS $function$
   select jsonb_build_object('key_id', k.id, 'prefix', k.prefix, 'live', k.revoked_at is null,
     'created_at', to_char(k.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
     from site_api_keys k where k.site_id = require_site(p_ref) order by k.created_at desc, k.id limit 100
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_audit(p_filter jsonb, p_before bigint, p_limit integer)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', a.id::text, 'created_at', utc_text(a.created_at), 'actor_type', a.actor_type, 'actor_id', a.actor_id, 'action', a.action,
+           'resource_type', a.resource_type, 'resource_id', a.resource_id, 'site_id', a.site_id, 'payload', a.payload)
+    from audit_log a
+   where (p_before is null or a.id < p_before)
+     and (p_filter ->> 'actor' is null or a.actor_id = p_filter ->> 'actor') and (p_filter ->> 'action' is null or a.action = p_filter ->> 'action')
+     and (p_filter ->> 'resource_type' is null or a.resource_type = p_filter ->> 'resource_type')
+     and (p_filter ->> 'resource_id' is null or a.resource_id = p_filter ->> 'resource_id')
+     and (p_filter ->> 'site_id' is null or a.site_id = (p_filter ->> 'site_id')::uuid)
+   order by a.id desc limit least(greatest(p_limit, 1), 200) + 1
 $function$
 ;
 
@@ -4240,6 +4340,36 @@ AS $function$
       select * from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_tenant is null or x.tenant_id = p_tenant) and (p_provider is null or x.provider = p_provider)
        order by x.created_at desc, x.id limit least(p_limit, 200) offset p_offset) r),
     'total', (select count(*) from reconciliation_runs x where x.provider <> 'wallet_ledger' and (p_tenant is null or x.tenant_id = p_tenant) and (p_provider is null or x.provider = p_provider)))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_site_jobs(p_status text, p_limit integer)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', j.id::text, 'site_id', j.site_id, 'public_id', s.public_id, 'year_month', j.year_month, 'status', j.status,
+           'stuck', j.status = 'PROCESSING' and j.lease_until < clock_timestamp(), 'attempt_count', j.attempt_count, 'last_error', j.last_error, 'last_drift_pct', j.last_drift_pct::text,
+           'last_result', j.last_result, 'lease_until', utc_text(j.lease_until), 'next_attempt_at', utc_text(j.next_attempt_at), 'updated_at', utc_text(j.updated_at))
+    from billing_reconciliation_jobs j join sites s on s.id = j.site_id
+   where p_status is null or j.status = p_status or p_status = 'STUCK' and j.status = 'PROCESSING' and j.lease_until < clock_timestamp()
+   order by j.status in ('DEAD', 'FAILED') or j.lease_until < clock_timestamp() desc nulls last, j.updated_at desc limit least(greatest(p_limit, 1), 200)
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.list_site_usage(p_month text, p_after timestamp with time zone, p_after_id uuid, p_limit integer)
+ RETURNS TABLE(site jsonb, cursor text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select l.site || jsonb_build_object('usage', jsonb_build_object('year_month', m.month, 'event_count', u.usage::text, 'overage_count', u.overage::text, 'ledger', u.ledger::text,
+           'rejected', u.rejected::text, 'drift', (u.usage - u.ledger)::text, 'limit', (select p.quota::text from plan_in_force(u.site_id, clock_timestamp()) p),
+           'last_event_at', (select utc_text(e.received_at) from events e where e.site_id = u.site_id order by e.id desc limit 1))), l.cursor
+    from (select coalesce(p_month, utc_year_month(clock_timestamp())) as month) m
+   cross join list_sites(p_after, p_after_id, p_limit) l join usage_of_month(m.month) u on u.site_id = (l.site ->> 'id')::uuid
+   order by l.cursor
 $function$
 ;
 
@@ -5421,6 +5551,19 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_account(p_tenant text, p_id uuid, p_before bigint, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('as_of', utc_text(clock_timestamp()), 'account', account_row(a), 'transfers', (select coalesce(jsonb_agg(transfer_row(t) order by t.no desc), '[]')
+      from (select x.* from transfers x where x.no in (select e.transfer_no from entries e where e.account_id = a.id and (p_before is null or e.transfer_no < p_before)
+                                                        group by 1 order by 1 desc limit least(greatest(p_limit, 1), 100) + 1)) t))
+    from accounts a where a.id = p_id and a.tenant_id = p_tenant
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.read_dispute_export(p_site uuid, p_month text, p_id bigint)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5606,6 +5749,19 @@ AS $function$
 $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_sealed_lines(p_user uuid, p_platform_admin boolean, p_ref text, p_month text, p_after timestamp with time zone, p_after_id bigint, p_until timestamp with time zone, p_limit integer)
+ RETURNS TABLE(chunk text, row_count integer, last_at text, last_id bigint, done boolean)
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'billing:view');
+begin
+  return query select p.chunk, p.row_count, p.last_at, p.last_id, p.done or p.last_at >= utc_text(p_until)
+    from ledger_page(site, p_month, p_after, p_after_id, 9223372036854775807, least(greatest(p_limit, 1), 4000), 86400000, true) p;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.read_settlement(p_ref text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5622,6 +5778,19 @@ begin
       select s.year_month, jsonb_build_object('year_month', s.year_month, 'amount_minor', s.amount::text, 'currency', s.currency, 'overage_count', s.overage_count::text, 'price_per_1k', s.price_per_1k::text,
              'snapshot_hash', s.snapshot_hash, 'transfer_id', s.transfer_id, 'settled_at', utc_text(s.settled_at)) item
         from invoice_settlements s where s.site_id = site order by s.year_month desc limit 24) x));
+end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_site_days(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site  uuid := require_capability(p_user, p_platform_admin, p_ref, 'billing:view');
+  month text := coalesce(p_month, utc_year_month(clock_timestamp()));
+begin
+  return jsonb_build_object('site_id', site, 'year_month', month, 'as_of', utc_text(clock_timestamp()), 'days', site_days(site, month));
 end $function$
 ;
 
@@ -5645,6 +5814,18 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.read_site_rows(p_user uuid, p_platform_admin boolean, p_ref text, p_month text, p_filter jsonb, p_before timestamp with time zone, p_before_id bigint, p_limit integer)
+ RETURNS TABLE(result jsonb, cursor text)
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'billing:view');
+begin
+  return query select r.result, r.cursor from site_rows(site, coalesce(p_month, utc_year_month(clock_timestamp())), p_filter, p_before, p_before_id, p_limit) r;
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.read_site_tracker(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5663,6 +5844,16 @@ AS $function$
 begin
   return site_usage(require_capability(p_user, p_platform_admin, p_ref, 'billing:view')::text, p_month);
 end $function$
+;
+
+CREATE OR REPLACE FUNCTION public.read_transfer(p_tenant text, p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select transfer_row(t) from transfers t where t.id = p_id and t.tenant_id = p_tenant
+$function$
 ;
 
 CREATE OR REPLACE FUNCTION public.read_wallet(p_player uuid, p_currency text)
@@ -7022,6 +7213,20 @@ CREATE OR REPLACE FUNCTION public.signed_minor(p_kind text, p_amount bigint)
 RETURN CASE WHEN (p_kind = ANY (ARRAY['deposit_captured'::text, 'chargeback_won'::text, 'refund_failed'::text])) THEN (p_amount)::numeric WHEN (p_kind = ANY (ARRAY['withdraw_paid'::text, 'refund'::text, 'chargeback'::text])) THEN (- (p_amount)::numeric) ELSE (0)::numeric END
 ;
 
+CREATE OR REPLACE FUNCTION public.site_days(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select coalesce(jsonb_agg(jsonb_build_object('day', d.day, 'accepted', d.accepted::text, 'overage', d.overage::text, 'rejected', d.rejected::text, 'unbilled', d.unbilled::text) order by d.day), '[]')
+    from (select (l.created_at at time zone 'UTC')::date as day, count(*) filter (where l.billable and l.billing_state <> 'OVERAGE') accepted,
+                 count(*) filter (where l.billable and l.billing_state = 'OVERAGE') overage, count(*) filter (where l.billing_state = 'REJECTED_QUOTA') rejected,
+                 count(*) filter (where not l.billable and l.billing_state <> 'REJECTED_QUOTA') unbilled
+            from ingest_idempotency l where l.site_id = p_site and l.year_month = p_month group by 1) d
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.site_for_ingest(p_ref text, p_key_hash text DEFAULT NULL::text, OUT id uuid, OUT public_id text, OUT origins text[], OUT rate_limit integer, OUT key_version smallint, OUT next_key_version smallint, OUT next_key_month text, OUT key_hash text)
  RETURNS record
  LANGUAGE sql
@@ -7099,6 +7304,32 @@ AS $function$
               'billing_policy', coalesce(p.billing_policy, 'all'))
              from default_plan() d left join site_plans p on p.site_id = s.id))
     from sites s where s.id = p_site
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.site_rows(p_site uuid, p_month text, p_filter jsonb, p_before timestamp with time zone, p_before_id bigint, p_limit integer)
+ RETURNS TABLE(result jsonb, cursor text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select ledger_row(l) || jsonb_build_object('delivery', case when l.billing_state = 'REJECTED_QUOTA' then 'none'
+             when exists (select from events e where e.id = l.id) then 'delivered'
+             when exists (select from ingest_fallback_buffer o where o.id = l.id and o.status = 'FAILED') then 'failed'
+             when exists (select from ingest_fallback_buffer o where o.id = l.id) then 'waiting' else 'removed' end,
+           'conflicts', (select count(*)::text from ingest_conflicts c where c.site_id = l.site_id and c.idempotency_key = l.idempotency_key)),
+         utc_text(l.created_at) || ' ' || l.id
+    from ingest_idempotency l
+   where l.site_id = p_site and l.year_month = p_month and (p_before is null or (l.created_at, l.id) < (p_before, p_before_id))
+     and (p_filter ->> 'day' is null or l.created_at >= (p_filter ->> 'day')::date::timestamp at time zone 'UTC' and l.created_at < ((p_filter ->> 'day')::date + 1)::timestamp at time zone 'UTC')
+     and case coalesce(p_filter ->> 'verdict', 'all') when 'all' then true
+           when 'counted' then l.billable when 'accepted' then l.billable and l.billing_state <> 'OVERAGE' when 'overage' then l.billable and l.billing_state = 'OVERAGE'
+           when 'rejected_quota' then l.billing_state = 'REJECTED_QUOTA' when 'unbilled' then not l.billable and l.billing_state <> 'REJECTED_QUOTA'
+           when 'conflict' then exists (select from ingest_conflicts c where c.site_id = l.site_id and c.idempotency_key = l.idempotency_key)
+           when 'waiting' then exists (select from ingest_fallback_buffer o where o.id = l.id)
+           when 'undelivered' then l.billing_state <> 'REJECTED_QUOTA' and not exists (select from events e where e.id = l.id) and not exists (select from ingest_fallback_buffer o where o.id = l.id)
+           else false end
+   order by l.created_at desc, l.id desc limit least(greatest(p_limit, 1), 200) + 1
 $function$
 ;
 
@@ -7406,6 +7637,38 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.transfer_row(t transfers)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select jsonb_build_object('id', t.id, 'no', t.no::text, 'kind', t.kind, 'tenant_id', t.tenant_id, 'event_at', utc_text(t.event_at), 'created_at', utc_text(t.created_at),
+    'reference', t.reference, 'reason', t.reason, 'actor', t.actor, 'provider', t.provider, 'provider_ref', t.provider_ref, 'provider_event_id', t.provider_event_id,
+    'reverses', (select o.id from transfers o where o.no = t.reverses), 'reversed_by', (select coalesce(jsonb_agg(r.id order by r.no), '[]') from transfers r where r.reverses = t.no),
+    'entries', (select jsonb_agg(jsonb_build_object('account_id', e.account_id, 'owner_id', a.owner_id, 'kind', a.kind, 'name', a.name, 'currency', a.currency, 'exponent', c.exponent,
+                  'amount_minor', e.amount::text, 'balance_before_minor', e.balance_before::text, 'balance_after_minor', e.balance_after::text, 'version', e.version::text) order by e.n)
+      from entries e join accounts a on a.id = e.account_id join currencies c on c.code = a.currency where e.transfer_no = t.no))
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.trial_balance(p_tenant text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  with balances as materialized (
+    select a.currency, a.kind, count(*) accounts, sum(case when a.constrained then a.balance else balance_at(a.id) end) balance
+      from accounts a where a.tenant_id = p_tenant group by 1, 2
+  )
+  select jsonb_build_object('as_of', utc_text(clock_timestamp()), 'tenant_id', p_tenant, 'currencies', coalesce((
+    select jsonb_agg(jsonb_build_object('currency', b.currency, 'exponent', c.exponent, 'sum_minor', b.total::text, 'kinds', b.kinds) order by b.currency)
+      from (select x.currency, sum(x.balance) total, jsonb_agg(jsonb_build_object('kind', x.kind, 'accounts', x.accounts::text, 'balance_minor', x.balance::text) order by x.kind) kinds
+              from balances x group by 1) b join currencies c on c.code = b.currency), '[]'))
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.unblock_plan(p_ref text, p_limit bigint, p_until timestamp with time zone, p_reason text, p_actor text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -7437,6 +7700,21 @@ CREATE OR REPLACE FUNCTION public.usage_mark(p_site uuid, p_month text)
 AS $function$
   select jsonb_build_object('event_count', u.event_count::text, 'overage_count', u.overage_count::text)
     from site_usage_monthly u where u.site_id = p_site and u.year_month = p_month
+$function$
+;
+
+CREATE OR REPLACE FUNCTION public.usage_of_month(p_month text)
+ RETURNS TABLE(site_id uuid, usage bigint, overage bigint, ledger bigint, ledger_overage bigint, rejected bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select s.id, coalesce(u.event_count, 0), coalesce(u.overage_count, 0), coalesce(l.billable, 0), coalesce(l.overage, 0), coalesce(l.rejected, 0)
+    from sites s
+    left join site_usage_monthly u on u.site_id = s.id and u.year_month = p_month
+    left join (select i.site_id, count(*) filter (where i.billable) billable, count(*) filter (where i.billable and i.billing_state = 'OVERAGE') overage,
+                      count(*) filter (where i.billing_state = 'REJECTED_QUOTA') rejected
+                 from ingest_idempotency i where i.year_month = p_month group by 1) l on l.site_id = s.id
 $function$
 ;
 
@@ -7487,7 +7765,7 @@ begin
   return jsonb_build_object('site_id', p_site, 'year_month', p_month, 'hash_version', i.hash_version, 'frozen_at', utc_text(i.generated_at),
     'event_count', i.event_count::text, 'overage_count', i.overage_count::text, 'snapshot_hash', i.snapshot_hash, 'commit_sha', i.commit_sha,
     'ledger', jsonb_build_object('event_count', events::text, 'overage_count', overage::text, 'hash', hash, 'days', days),
-    'seal', case when seal.site_id is not null then jsonb_build_object('sealed_at', utc_text(seal.sealed_at), 'row_count', seal.row_count::text, 'ledger_hash', seal.ledger_hash) end,
+    'seal', case when seal.site_id is not null then jsonb_build_object('sealed_at', utc_text(seal.sealed_at), 'row_count', seal.row_count::text, 'ledger_hash', seal.ledger_hash, 'days', seal.days) end,
     'archive', case when archive.site_id is not null then jsonb_build_object('archived_at', utc_text(archive.archived_at), 'object_key', archive.object_key,
                       'content_sha256', archive.content_sha256, 'object_sha256', archive.object_sha256, 'purged', purged) end,
     'hash_ok', coalesce(i.hash_version = 1 and i.snapshot_hash = invoice_hash(p_site, p_month, i.event_count, i.overage_count, i.commit_sha), false), -- null where either was removed
@@ -8693,15 +8971,21 @@ grant execute on function kernel_metrics() to kernel_api;
 
 grant execute on function kernel_metrics() to kernel_jobs;
 
+grant execute on function kernel_overview() to kernel_api;
+
 grant execute on function ledger_days(uuid,text) to kernel_jobs;
 
 grant execute on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) to kernel_api;
 
 grant execute on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint,integer,bigint,boolean) to kernel_jobs;
 
+grant execute on function list_accounts(text,jsonb,uuid,integer) to kernel_api;
+
 grant execute on function list_adjustments(text) to kernel_api;
 
 grant execute on function list_api_keys(text) to kernel_api;
+
+grant execute on function list_audit(jsonb,bigint,integer) to kernel_api;
 
 grant execute on function list_findings(text,jsonb,integer,integer) to kernel_money;
 
@@ -8724,6 +9008,10 @@ grant execute on function list_reports(date,integer,uuid,integer) to kernel_jobs
 grant execute on function list_runs(text,text,integer,integer) to kernel_jobs;
 
 grant execute on function list_runs(text,text,integer,integer) to kernel_money;
+
+grant execute on function list_site_jobs(text,integer) to kernel_api;
+
+grant execute on function list_site_usage(text,timestamp with time zone,uuid,integer) to kernel_api;
 
 grant execute on function list_sites(timestamp with time zone,uuid,integer) to kernel_api;
 
@@ -8805,6 +9093,8 @@ grant execute on function purge_feed() to kernel_jobs;
 
 grant execute on function purge_ledger(uuid,text,integer,integer,boolean) to kernel_jobs;
 
+grant execute on function read_account(text,uuid,bigint,integer) to kernel_api;
+
 grant execute on function read_dispute_export(uuid,text,bigint) to kernel_api;
 
 grant execute on function read_export(uuid,boolean,text,text,text) to kernel_api;
@@ -8829,15 +9119,23 @@ grant execute on function read_run(text,uuid) to kernel_jobs;
 
 grant execute on function read_run(text,uuid) to kernel_money;
 
+grant execute on function read_sealed_lines(uuid,boolean,text,text,timestamp with time zone,bigint,timestamp with time zone,integer) to kernel_api;
+
 grant execute on function read_settlement(text) to kernel_api;
+
+grant execute on function read_site_days(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function read_site_plan(uuid,boolean,text) to kernel_api;
 
 grant execute on function read_site_quota(uuid,boolean,text) to kernel_api;
 
+grant execute on function read_site_rows(uuid,boolean,text,text,jsonb,timestamp with time zone,bigint,integer) to kernel_api;
+
 grant execute on function read_site_tracker(uuid,boolean,text,text) to kernel_api;
 
 grant execute on function read_site_usage(uuid,boolean,text,text) to kernel_api;
+
+grant execute on function read_transfer(text,uuid) to kernel_api;
 
 grant execute on function read_wallet(uuid,text) to kernel_money;
 
@@ -8935,6 +9233,8 @@ grant execute on function signed_in_user() to authenticated;
 
 grant execute on function signed_in_user() to service_role;
 
+grant execute on function site_days(uuid,text) to kernel_api;
+
 grant execute on function site_for_ingest(text,text) to kernel_ingest;
 
 grant execute on function site_plan(uuid) to kernel_api;
@@ -8944,6 +9244,8 @@ grant execute on function site_quota(uuid) to kernel_api;
 grant execute on function site_role(uuid) to kernel_api;
 
 grant execute on function site_row(uuid) to kernel_api;
+
+grant execute on function site_rows(uuid,text,jsonb,timestamp with time zone,bigint,integer) to kernel_api;
 
 grant execute on function site_tracker(text,text) to kernel_api;
 
@@ -8962,6 +9264,8 @@ grant execute on function submit_kyc(uuid) to kernel_money;
 grant execute on function transfer(text,text,text,jsonb) to kernel_money;
 
 grant execute on function transfer_batch(text,text,text,jsonb) to kernel_money;
+
+grant execute on function trial_balance(text) to kernel_api;
 
 grant execute on function unblock_plan(text,bigint,timestamp with time zone,text,text) to kernel_api;
 
@@ -9142,6 +9446,8 @@ comment on table withdrawals is 'Withdrawals; id is derived from the key of the 
 comment on function account_facts(uuid[]) is 'Every account of these owners beside its entries, holds and lots, in one snapshot. drift: missing (no row), entries (one is gone or does not add up), chain (one began from a balance that the one before it did not leave, as happens when a movement meets a drifted snapshot, and no repair says why), balance, version, held (not the sum of pending holds), promo (not the sum of its lots, or a lot not that of its moves).';
 
 comment on function account_id(text,uuid,text,text,text) is 'The id of an account, known before it exists.';
+
+comment on function account_row(accounts) is 'An account with its balance in minor units; of one that no floor guards, with what is not folded yet.';
 
 comment on function accounts_guard() is 'Row trigger: what an account may be when it is opened: an owner''s is constrained, held and promo never below zero, and every one begins at zero. Raises RK030.';
 
@@ -9379,6 +9685,8 @@ comment on function kernel_health() is 'Answers when the ledger can be reached, 
 
 comment on function kernel_metrics() is 'The counters that the ledger itself keeps, as decimal strings: true over every instance and every restart.';
 
+comment on function kernel_overview() is 'The first page of the console, of one snapshot: admitted events of each of the last 24 hours, usage row against ledger in this month, how long deliveries took (of the last 10,000 of a day), sites that drift or wait, open findings, withdrawals at work in minor units, jobs, and what watchtower checks. Counts as decimal strings.';
+
 comment on function known_call(jsonb,uuid,text) is 'What a player''s call answers whose key is known: the first answer, or the conflict, with the transaction that the key made. Audited.';
 
 comment on function ledger_days(uuid,text) is 'Rows, billable, overage and hash of each day of a site''s month, from the ledger.';
@@ -9389,9 +9697,15 @@ comment on function ledger_page(uuid,text,timestamp with time zone,bigint,bigint
 
 comment on function ledger_purge_guard() is 'Statement trigger: every deleted row belongs to the month being purged, and that month is archived. Raises RK016.';
 
+comment on function ledger_row(ingest_idempotency) is 'A ledger row for people; a rejected one has no ingest_id, for nothing was taken in.';
+
+comment on function list_accounts(text,jsonb,uuid,integer) is 'Accounts of a tenant in order of id, after one; p_filter: {kind, currency, owner_id}. One more than asked for tells that there is a next page.';
+
 comment on function list_adjustments(text) is 'The newest 200 proposals of the site, decided ones too. Raises RK003.';
 
 comment on function list_api_keys(text) is 'The newest 100 keys of the site, without their hashes. Raises RK003.';
+
+comment on function list_audit(jsonb,bigint,integer) is 'The audit log, newest first, before an id; p_filter: {actor, action, resource_type, resource_id, site_id}, each exact. One row more than asked for tells that there is a next page.';
 
 comment on function list_findings(text,jsonb,integer,integer) is 'Findings, newest first: {provider?, status?, tenant_id?, finding_type?, severity?, player_id?, tx_id?, provider_event_id?, owner?}; p_tenant null: of all tenants and of none.';
 
@@ -9408,6 +9722,10 @@ comment on function list_products(text) is 'What each product of the tenant''s s
 comment on function list_reports(date,integer,uuid,integer) is 'Reports, the newest run first and in it the report of the run itself.';
 
 comment on function list_runs(text,text,integer,integer) is 'Runs over providers, newest first; of one tenant, or of all.';
+
+comment on function list_site_jobs(text,integer) is 'Reconciliation jobs of all sites, those in trouble first, then the newest; p_status: a status, STUCK for a lease that has run out, null for all.';
+
+comment on function list_site_usage(text,timestamp with time zone,uuid,integer) is 'list_sites with the usage of a month: usage row, ledger, drift, the limit in force, the last delivered event. p_month null = the current UTC month.';
 
 comment on function list_sites(timestamp with time zone,uuid,integer) is 'Sites in order of creation after the given one; one row more than p_limit (1 to 200) says that there are more. cursor is what the next call starts after.';
 
@@ -9531,6 +9849,8 @@ comment on function purge_feed() is 'Removes lists of runs that ended 90 days ag
 
 comment on function purge_ledger(uuid,text,integer,integer,boolean) is 'Deletes at most 10,000 rows of an archived month and returns how many; 0 ends it and is audited as ledger_purge. A dry run counts all and writes nothing. Raises RK016 (not frozen, window open, not archived).';
 
+comment on function read_account(text,uuid,bigint,integer) is 'An account of the tenant with its movements, newest first, before a number; one more than asked for tells that there is a next page. Null when there is no such account.';
+
 comment on function read_dispute_export(uuid,text,bigint) is 'One export of the site''s month, while its object is there. Raises RK017.';
 
 comment on function read_export(uuid,boolean,text,text,text) is 'A long export that somebody waits for, without counting its month again. Raises RK014, RK017.';
@@ -9551,15 +9871,23 @@ comment on function read_receipt(uuid,boolean,text,uuid) is 'Every decision take
 
 comment on function read_run(text,uuid) is 'A run; null when there is none, or it is another tenant''s.';
 
+comment on function read_sealed_lines(uuid,boolean,text,text,timestamp with time zone,bigint,timestamp with time zone,integer) is 'The lines of a site''s month as its seal hashes them (archive_line), in order of created_at and id, for a user who holds billing:view; done once the month or p_until is reached. Rows that have left the ledger are in its archive only. Raises RK014.';
+
 comment on function read_settlement(text) is 'How a site''s overage is charged, its wallet''s balances in minor units, and the last two years of what was charged. Raises RK003.';
+
+comment on function read_site_days(uuid,boolean,text,text) is 'site_days for a user who holds billing:view. p_month null = the current UTC month. Raises RK014.';
 
 comment on function read_site_plan(uuid,boolean,text) is 'The plan in force and, while an unblock runs, the plan it will fall back to. Raises RK014.';
 
 comment on function read_site_quota(uuid,boolean,text) is 'Where the site stands against its quota; any member may ask, for a tracker that is refused concerns them all. Raises RK014.';
 
+comment on function read_site_rows(uuid,boolean,text,text,jsonb,timestamp with time zone,bigint,integer) is 'site_rows for a user who holds billing:view. Raises RK014.';
+
 comment on function read_site_tracker(uuid,boolean,text,text) is 'site_tracker for any member of the site. Raises RK014.';
 
 comment on function read_site_usage(uuid,boolean,text,text) is 'site_usage for a user who holds billing:view. Raises RK014.';
+
+comment on function read_transfer(text,uuid) is 'A movement of the tenant; null when there is none.';
 
 comment on function read_wallet(uuid,text) is 'A player''s own balance of a currency, in minor units.';
 
@@ -9691,6 +10019,8 @@ comment on function signed_in_user() is 'The subject of the verified token, set 
 
 comment on function signed_minor(text,bigint) is 'What a payment does to what the provider holds for the tenant: above zero when money came in.';
 
+comment on function site_days(uuid,text) is 'The ledger of a site''s month by UTC day and verdict.';
+
 comment on function site_for_ingest(text,text) is 'What ingest caches of an active site for at most 30 s, and the key''s hash when it is a live key of that site; no row when the site is unknown or closed.';
 
 comment on function site_plan(uuid) is 'A site''s plan, with the unblock while one runs.';
@@ -9700,6 +10030,8 @@ comment on function site_quota(uuid) is 'What the quota decision would read now:
 comment on function site_role(uuid) is 'The role of the signed-in user at a site: a platform admin is admin everywhere, then owner, then membership; null without access.';
 
 comment on function site_row(uuid) is 'A site with its plan, as the API shows it; counts as decimal strings.';
+
+comment on function site_rows(uuid,text,jsonb,timestamp with time zone,bigint,integer) is 'Rows of a site''s month, newest first; p_filter: {day, verdict}, verdict one of all, counted, accepted, overage, rejected_quota, unbilled, conflict, waiting, undelivered (neither delivered nor waiting: removed by retention, or lost).';
 
 comment on function site_tracker(text,text) is 'How the trackers of a site fared in a month, by what they say: loss.numbered is how many events they numbered, missing how many of these numbers are not here (dropped, refused by the quota, still on their way, or lost), reported what they say they dropped, lost the larger of the two; an event erased since is not missing. Counts as decimal strings. p_month null = the current UTC month. Raises RK003.';
 
@@ -9725,15 +10057,21 @@ comment on function transfer(text,text,text,jsonb) is 'One movement: {kind, entr
 
 comment on function transfer_batch(text,text,text,jsonb) is 'An atomic batch: {movements: [...]}, each as transfer takes it, posted in their order, all or none; a refusal says which movement it was. Raises RK001, RK030.';
 
+comment on function transfer_row(transfers) is 'A movement with all its entries; a negative amount leaves the account. An account that no floor guards has no running balance.';
+
+comment on function trial_balance(text) is 'The balances of a tenant by currency and kind of account, in minor units, in one snapshot; sum_minor of each currency is 0, or something is wrong.';
+
 comment on function unblock_plan(text,bigint,timestamp with time zone,text,text) is 'Raises the site''s limit to p_limit and makes it soft until p_until, at most 31 days; a null p_until ends a running unblock. Reverts by itself. Audited as plan_unblock. Raises RK003, RK015.';
 
 comment on function usage_mark(uuid,text) is 'What of a usage row says that something changed since the last reconciliation.';
+
+comment on function usage_of_month(text) is 'The usage row and the ledger of a month beside each other, for each site; counts the month''s ledger once.';
 
 comment on function utc_text(timestamp with time zone) is 'An instant as answers and exports show it: UTC with microseconds.';
 
 comment on function utc_year_month(timestamp with time zone) is 'The UTC month of an instant, YYYY-MM.';
 
-comment on function verify_invoice(uuid,text) is 'Recomputes a frozen invoice from the ledger: hash_ok (the invoice''s own hash), ledger_ok (the counts), seal_ok (every byte of every row, with the days that differ); the archive stands for rows that were purged. Raises RK013.';
+comment on function verify_invoice(uuid,text) is 'Recomputes a frozen invoice from the ledger: hash_ok (the invoice''s own hash), ledger_ok (the counts), seal_ok (every byte of every row, with the days that differ); the archive stands for rows that were purged. Raises RK013. seal.days: as sealed at the freeze, so that whoever recounts sees which day differs.';
 
 comment on function void(text,text,text,jsonb) is 'Gives held money back to the available balance: {hold_id, kind?, reason?, ...}. Once a hold. Raises RK001, RK030.';
 

@@ -1,12 +1,13 @@
-// Bundles every function once, and the tracker: the same bytes are deployed and run by the embedded stack.
+// Bundles every function once, the tracker and the console: the same bytes are deployed and run by the embedded stack.
 import { cp, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, stop } from 'esbuild';
+import { buildConsole } from './build-console.ts';
 import { bundleTracker } from './bundle-tracker.ts';
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist');
-const shared = new Set(['runtime.ts', 'service-job.ts', 'withdrawal-metrics.ts']); // parts of functions, not functions
+const shared = new Set(['runtime.ts', 'service-job.ts', 'withdrawal-metrics.ts', 'console-reads.ts']); // parts of functions, not functions
 
 const entries = (await readdir(join(root, 'functions'))).filter(
   (file) => file.endsWith('.ts') && !shared.has(file),
@@ -30,6 +31,7 @@ await build({
   logLevel: 'warning',
 });
 await bundleTracker(join(outdir, 'tracker'));
+await buildConsole(join(outdir, 'console'));
 await stop(); // its service process would live as long as ours
 await cp(join(root, 'migrations'), join(outdir, 'migrate', 'migrations'), {
   recursive: true,

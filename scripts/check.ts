@@ -5,9 +5,11 @@ import { join } from 'node:path';
 const steps: [name: string, command: string, ...args: string[]][] = [
   ['types', 'tsc', '--noEmit'],
   ['types of the tracker', 'tsc', '--noEmit', '-p', 'tracker'],
+  ['types of the console', 'tsc', '--noEmit', '-p', 'console'],
   ['lint and format', 'biome', 'check', '.'],
   ['fresh schema dump', process.execPath, 'scripts/dump-schema.ts', '--check'],
   ['fresh openapi.json', process.execPath, 'scripts/openapi.ts', '--check'],
+  ['fresh types of the contract', process.execPath, 'scripts/console-contract.ts', '--check'],
   ['bundles', process.execPath, 'scripts/build.ts'], // last of these: the openapi.json is in one of them
   ['tests, import rule, synthesis of all stages, cdk-nag', 'vitest', 'run'],
 ];

@@ -34,7 +34,7 @@ const attempt = z
     id: 'PayoutAttempt',
     description: 'A try to pay; unknown: the provider has not said whether it did.',
   });
-const tenant_id = tenantInput
+export const tenant_id = tenantInput
   .optional()
   .meta({ description: 'Whose money; the caller’s own tenant.', param: { id: 'Tenant' } });
 const tenantQuery = z.object({ tenant_id });

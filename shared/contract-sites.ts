@@ -86,7 +86,9 @@ const invoiceProof = z
     snapshot_hash: z.string(),
     commit_sha: z.string().nullable(),
     ledger: z.strictObject({ event_count: count, overage_count: count, hash, days: z.array(day) }),
-    seal: z.strictObject({ sealed_at: instant, row_count: count, ledger_hash: hash }).nullable(),
+    seal: z
+      .strictObject({ sealed_at: instant, row_count: count, ledger_hash: hash, days: z.array(day) })
+      .nullable(),
     archive: z
       .strictObject({
         archived_at: instant,

@@ -20,7 +20,7 @@ const health = z
     request_id: requestId,
   })
   .meta({ id: 'Health' });
-const heartbeat = z
+export const heartbeat = z
   .strictObject({
     job: z.string(),
     interval_s: z.int(),
@@ -28,7 +28,7 @@ const heartbeat = z
     last_failed_at: instant.nullable(),
     runs_ok: count,
     runs_failed: count,
-    missed: z.boolean(),
+    missed: z.boolean().meta({ description: 'No good run for twice its interval.' }),
   })
   .meta({ id: 'Heartbeat' });
 

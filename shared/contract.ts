@@ -3,6 +3,7 @@ import { createDocument } from 'zod-openapi';
 import { administrationOperations } from './contract-administration.ts';
 import { assuranceOperations } from './contract-assurance.ts';
 import { billingOperations } from './contract-billing.ts';
+import { bookOperations } from './contract-books.ts';
 import { eventOperations } from './contract-events.ts';
 import { financeOperations } from './contract-finance.ts';
 import { findingOperations } from './contract-findings.ts';
@@ -10,9 +11,11 @@ import { flagOperations } from './contract-flags.ts';
 import { jobOperations } from './contract-jobs.ts';
 import { moneyOperations } from './contract-money.ts';
 import { type Operation, toPaths } from './contract-operation.ts';
+import { overviewOperations } from './contract-overview.ts';
 import { paymentJobs, paymentOperations } from './contract-payments.ts';
 import { planOperations } from './contract-plans.ts';
 import { playerOperations } from './contract-players.ts';
+import { rowOperations } from './contract-rows.ts';
 import { siteOperations } from './contract-sites.ts';
 import { systemOperations } from './contract-system.ts';
 import { trackerOperations } from './contract-tracker.ts';
@@ -21,11 +24,14 @@ export const operations: Operation[] = [
   ...eventOperations,
   ...billingOperations,
   ...siteOperations,
+  ...rowOperations,
   ...trackerOperations,
+  ...overviewOperations,
   ...administrationOperations,
   ...planOperations,
   ...moneyOperations,
   ...financeOperations,
+  ...bookOperations,
   ...playerOperations,
   ...paymentOperations,
   ...findingOperations,

@@ -12,6 +12,7 @@ interface File {
   immutable?: boolean;
 }
 
+export const for_ever = 'public, max-age=31536000, immutable';
 const script = 'text/javascript; charset=utf-8';
 
 /** @returns undefined for what is no such file: the routes answer. */
@@ -23,17 +24,25 @@ export function staticFiles(folder: string): (request: IncomingMessage) => HttpR
     if (!file || (method !== 'GET' && method !== 'HEAD')) return undefined;
     const body = read.get(file.name) ?? readFileSync(join(folder, file.name));
     read.set(file.name, body);
-    const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`;
-    const answered = {
-      etag,
-      'cache-control': file.immutable ? 'public, max-age=31536000, immutable' : 'public, max-age=300',
+    return fileAnswer(headers, body, file.type, {
+      'cache-control': file.immutable ? for_ever : 'public, max-age=300',
       'access-control-allow-origin': '*', // a page that pins the script by its hash must be able to read it
-      'x-content-type-options': 'nosniff',
-    };
-    const known = headers['if-none-match']?.split(/\s*,\s*/).some((one) => one.replace(/^W\//, '') === etag);
-    if (known) return { status: 304, headers: answered, body: '' };
-    return { status: 200, headers: { ...answered, 'content-type': file.type }, body };
+    });
   };
+}
+
+/** The file with its ETag, or that the caller has it. */
+export function fileAnswer(
+  asked: IncomingMessage['headers'],
+  body: Buffer,
+  type: string,
+  headers: Record<string, string>,
+): HttpResponse {
+  const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`;
+  const answered = { ...headers, etag, 'x-content-type-options': 'nosniff' };
+  const known = asked['if-none-match']?.split(/\s*,\s*/).some((one) => one.replace(/^W\//, '') === etag);
+  if (known) return { status: 304, headers: answered, body: '' };
+  return { status: 200, headers: { ...answered, 'content-type': type }, body };
 }
 
 function filesOf(folder: string): Record<string, File> {

@@ -140,7 +140,10 @@ export function classify(assembly: Assembly, types: { emulated: Types; accepted:
   const result: Classification = { emulated: [], accepted: [], errors: [] };
   for (const resource of assembly.stacks.flatMap((stack) => stack.resources)) {
     const { stack, logicalId, type } = resource;
-    if (types.emulated.has(type)) result.emulated.push(resource);
+    if (runsElsewhere(resource) && !isProvider(assembly, resource)) {
+      const { Runtime } = resource.properties;
+      result.errors.push(`${stack}/${logicalId} runs on ${Runtime}, which the embedded stack does not.`);
+    } else if (types.emulated.has(type)) result.emulated.push(resource);
     else if (types.accepted.has(type)) result.accepted.push(resource);
     else {
       result.errors.push(
@@ -149,6 +152,16 @@ export function classify(assembly: Assembly, types: { emulated: Types; accepted:
     }
   }
   return result;
+}
+
+function runsElsewhere({ type, properties: { Runtime } }: Resource): boolean {
+  return type === 'AWS::Lambda::Function' && typeof Runtime === 'string' && !Runtime.startsWith('nodejs');
+}
+
+/** Whether the function is CDK's own behind custom resources: what becomes of those is decided by their types, and it never runs here. */
+export function isProvider(assembly: Assembly, { stack, logicalId }: Resource): boolean {
+  const others = assembly.stacks.find(({ name }) => name === stack)?.resources ?? [];
+  return others.some(({ properties }) => references(properties.ServiceToken).names.has(logicalId));
 }
 
 /** The emulated resources, each after everything that it refers to or waits for. */

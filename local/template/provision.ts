@@ -11,7 +11,7 @@ import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { CLIENT_ID } from '../issuer.ts';
 import type { FunctionDefinition } from '../lambda/functions.ts';
 import type { State } from '../state.ts';
-import { type Assembly, assetDirectory, type Resource } from './assembly.ts';
+import { type Assembly, assetDirectory, isProvider, type Resource } from './assembly.ts';
 import type { Resolver, ResourceValue } from './resolver.ts';
 import { nameOfFunction, nameOfRole } from './roles.ts';
 
@@ -215,7 +215,7 @@ function lambda(resource: Resource, engines: Engines): ResourceValue {
     resource.stack,
     String(resolver.property(resource, 'Code.S3Key')),
   );
-  if (!directory || !environment) return value; // the CDK's own provider functions: their work is done by the local counterpart
+  if (!directory || !environment || isProvider(assembly, resource)) return value; // its work is done by the local counterpart
   const reserved = resolver.property(resource, 'ReservedConcurrentExecutions');
   const concurrency = environment.POWERTOOLS_SERVICE_NAME === 'ingest' ? ingest_concurrency : 4;
   functions.push({

@@ -34,12 +34,17 @@ const ONE_DATABASE = 'one local PostgreSQL server stands for the whole cluster';
 const NO_TOPICS = 'notifications have no subscriber here';
 const NO_KEYS = 'nothing is encrypted at rest';
 const NO_RELEASES = 'a start serves the newest version of every function at once';
+const OWN_FILES = 'the build of the console is served from its folder, on the origin of the API';
 const CDK_HELPER = 'a helper of the deployment that changes nothing a function can see';
 
 /** Types that are accepted and not emulated, each with the reason that is listed once at the start. */
 export const ACCEPTED: ReadonlyMap<string, string> = new Map([
   ['AWS::Budgets::Budget', 'nothing here costs anything'],
   ['AWS::CDK::Metadata', CDK_HELPER],
+  ['AWS::CloudFront::Distribution', OWN_FILES],
+  ['AWS::CloudFront::Function', OWN_FILES],
+  ['AWS::CloudFront::OriginAccessControl', OWN_FILES],
+  ['AWS::CloudFront::ResponseHeadersPolicy', OWN_FILES],
   ['AWS::CloudWatch::Alarm', NO_METRICS],
   ['AWS::CloudWatch::CompositeAlarm', NO_METRICS],
   ['AWS::CloudWatch::Dashboard', NO_METRICS],
@@ -67,6 +72,7 @@ export const ACCEPTED: ReadonlyMap<string, string> = new Map([
   ['AWS::KMS::Alias', NO_KEYS],
   ['AWS::KMS::Key', NO_KEYS],
   ['AWS::Lambda::EventInvokeConfig', 'asynchronous calls follow the default retries of Lambda'],
+  ['AWS::Lambda::LayerVersion', CDK_HELPER],
   ['AWS::Lambda::Permission', NO_RESOURCE_POLICY],
   ['AWS::Logs::LogGroup', 'log lines go to the terminal'],
   ['AWS::Logs::LogStream', 'log lines go to the terminal'],
@@ -83,6 +89,7 @@ export const ACCEPTED: ReadonlyMap<string, string> = new Map([
   ['AWS::SQS::QueuePolicy', NO_RESOURCE_POLICY],
   ['AWS::SecretsManager::ResourcePolicy', NO_RESOURCE_POLICY],
   ['AWS::SecretsManager::RotationSchedule', 'a local secret never rotates'],
+  ['Custom::CDKBucketDeployment', OWN_FILES],
   ['Custom::LogRetention', 'log lines go to the terminal'],
   ['Custom::VpcRestrictDefaultSG', NO_NETWORK],
 ]);

@@ -36,7 +36,8 @@ export function freshApp(
   change?: (config: KernelConfig) => KernelConfig,
   given: Readonly<Record<string, string>> = {},
 ): App {
-  if (!FUNCTIONS.every((name) => existsSync(join(ROOT, 'dist', name, 'index.mjs')))) {
+  const built = [...FUNCTIONS.map((name) => `${name}/index.mjs`), 'console/index.html'];
+  if (!built.every((file) => existsSync(join(ROOT, 'dist', file)))) {
     execFileSync(process.execPath, [join(ROOT, 'scripts/build.ts')], { cwd: ROOT });
   }
   const { context } = JSON.parse(readFileSync(join(ROOT, 'cdk.json'), 'utf8')) as { context: object };

@@ -152,6 +152,23 @@ describe.each(STAGE_NAMES)('%s', (name) => {
     expect(granted.sort()).toEqual([...GRANTS[entry]].sort());
   });
 
+  test('what brings the files of the console may read those files and write them, and delete nothing', () => {
+    const [[, handler] = []] = ofType(stage, 'AWS::Lambda::Function').filter(([id]) =>
+      id.startsWith('CustomCDKBucketDeployment'),
+    );
+    const granted = statementsOf(handler?.Properties.Role['Fn::GetAtt'][0]).flatMap(({ Action, Resource }) =>
+      [Action].flat().flatMap((action) => [Resource].flat().map((target) => `${action} on ${named(target)}`)),
+    );
+    const file = /^s3:GetObject on .*cdk-hnb659fds-assets-.*\/[0-9a-f]{64}\.zip"\]\]}$/;
+    expect(granted.filter((one) => file.test(one))).toHaveLength(2); // the build, and the settings
+    expect(granted.filter((one) => !file.test(one)).sort()).toEqual([
+      'logs:CreateLogStream on ConsolePublishLogs',
+      'logs:PutLogEvents on ConsolePublishLogs',
+      's3:ListBucket on ConsoleFiles',
+      's3:PutObject on ConsoleFiles/*',
+    ]);
+  });
+
   test('no role has a wildcard action, and a wildcard resource only where nothing narrower exists', () => {
     const wide: string[] = [];
     for (const [role] of ofType(stage, 'AWS::IAM::Role')) {
@@ -176,7 +193,7 @@ describe.each(STAGE_NAMES)('%s', (name) => {
       // Every object of a bucket, whose keys nobody knows in advance.
       ...['Cleanup', 'Export'].map((name) => `s3:AbortMultipartUpload by ${name}Role`),
       ...['Api', 'Api', 'Cleanup', 'Export'].map((name) => `s3:GetObject by ${name}Role`),
-      ...['Cleanup', 'Export'].map((name) => `s3:PutObject by ${name}Role`),
+      ...['Cleanup', 'ConsolePublish', 'Export'].map((name) => `s3:PutObject by ${name}Role`),
       ...functions.map((name) => `xray:PutTelemetryRecords by ${name}Role`),
       ...functions.map((name) => `xray:PutTraceSegments by ${name}Role`),
     ]);

@@ -29,6 +29,10 @@ const ALWAYS = [
   'Kernel/Api/Archives AwsSolutions-IAM5[Resource::Evidence/*]',
   'Kernel/Api/Files AwsSolutions-IAM5[Resource::Exports/*]',
   'Kernel/Cleanup/Archives AwsSolutions-IAM5[Resource::Evidence/*]',
+  ...['CFR1', 'CFR2', 'CFR3', 'CFR4'].map((rule) => `Kernel/Console/Distribution AwsSolutions-${rule}`),
+  'Kernel/Console/Files AwsSolutions-S1',
+  'Kernel/Console/Publish/Grants AwsSolutions-IAM5[Resource::ConsoleFiles/*]',
+  'Kernel/Custom::CDKBucketDeployment AwsSolutions-L1',
   'Kernel/Export/Archives AwsSolutions-IAM5[Resource::Evidence/*]',
   'Kernel/Export/Files AwsSolutions-IAM5[Resource::Exports/*]',
   'Kernel/FailedInvocations AwsSolutions-SQS3',
@@ -110,10 +114,13 @@ function acknowledgements(root: IConstruct): Map<string, string> {
       if (type !== Validations.ACKNOWLEDGED_RULES_METADATA_KEY) continue;
       for (const [id, reason] of Object.entries(data as Record<string, string>)) {
         if (!id.includes('AwsSolutions')) continue;
-        const path = node.path.replace(/^Kernel\/.*\/Tracing$/, 'Kernel/*/Tracing');
+        const path = node.path
+          .replace(/^Kernel\/.*\/Tracing$/, 'Kernel/*/Tracing')
+          .replace(/(?<=Custom::CDKBucketDeployment)[0-9A-F]{32}$/, '');
         const rule = id
           .replace(/^annotation::/i, '')
-          .replace(/::\S+ExportsOutputFnGetAtt(\w+?)[0-9A-F]{8}Arn[0-9A-F]{8}/, '::$1');
+          .replace(/::\S+ExportsOutputFnGetAtt(\w+?)[0-9A-F]{8}Arn[0-9A-F]{8}/, '::$1')
+          .replace(/::<(\w+?)[0-9A-F]{8}\.Arn>/, '::$1');
         found.set(`${path} ${rule}`, reason);
       }
     }

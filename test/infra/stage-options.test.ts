@@ -88,7 +88,10 @@ describe('a stage with an edge', () => {
       OriginProtocolPolicy: 'https-only',
       OriginSSLProtocols: ['TLSv1.2'],
     });
-    const { FunctionCode } = plain.one('AWS::CloudFront::Function');
+    const [{ FunctionCode } = { FunctionCode: '' }] = plain
+      .ofType('AWS::CloudFront::Function')
+      .map(([, { Properties }]) => Properties)
+      .filter(({ Name }) => Name.endsWith('-viewer-address'));
     const handler = new Function(`${FunctionCode}; return handler;`)() as (event: object) => {
       headers: object;
     };

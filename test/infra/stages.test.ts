@@ -12,7 +12,7 @@ const STATEFUL = {
   'AWS::Cognito::UserPool': ['IdentityUsers61009EFD'],
   'AWS::DynamoDB::GlobalTable': ['RateLimit4AEB4E56', 'Usage04F2BA28'],
   'AWS::RDS::DBCluster': ['LedgerClusterB694961F'],
-  'AWS::S3::Bucket': ['Evidence4CC26D68', 'Exports25637AFB'],
+  'AWS::S3::Bucket': ['ConsoleFiles2D43986C', 'Evidence4CC26D68', 'Exports25637AFB'],
   'AWS::SecretsManager::Secret': [
     'CronSecretDDC9A8E7',
     'LedgerMasterSecretD2A38834',
@@ -157,9 +157,10 @@ describe.each(STAGE_NAMES)('the functions of %s', (name) => {
 
   test('runs every function on Node 24, arm64, with its own log group and a bounded time', () => {
     const functions = ofType(stage, 'AWS::Lambda::Function');
-    expect(functions).toHaveLength(FUNCTIONS.length + 1); // CDK's own behind the trigger is one more
-    for (const [, { Properties }] of functions) {
-      expect(Properties).toMatchObject({ Runtime: 'nodejs24.x', Architectures: ['arm64'] });
+    expect(functions).toHaveLength(FUNCTIONS.length + 2); // CDK's own behind the trigger and the console are two more
+    for (const [id, { Properties }] of functions) {
+      const Runtime = id.startsWith('CustomCDKBucketDeployment') ? 'python3.13' : 'nodejs24.x';
+      expect(Properties).toMatchObject({ Runtime, Architectures: ['arm64'] });
       expect(stage.resources.get(Properties.LoggingConfig.LogGroup.Ref)?.Type).toBe('AWS::Logs::LogGroup');
       expect(Properties.Timeout).toBeLessThanOrEqual(15 * MINUTE);
       expect(Properties.VpcConfig).toBeUndefined();

@@ -1,5 +1,14 @@
 // Every deployed bundle runs in the embedded Lambda: it loads, answers its event, and knows and may no more than its role.
-import { cpSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ExecuteStatementCommand, RDSDataClient } from '@aws-sdk/client-rds-data';
@@ -58,7 +67,7 @@ const invoke = async (entry: Entry, event: unknown) => {
 
 describe('a bundle', () => {
   test('exists for each function of the template and for no other', () => {
-    expect(readdirSync(dist).sort()).toEqual([...entries, 'tracker'].sort());
+    expect(readdirSync(dist).sort()).toEqual([...entries, 'console', 'tracker'].sort());
     expect(assets()).toHaveLength(entries.length);
     for (const entry of entries) expect(stack.functions.has(stack.functionName(entry))).toBe(true);
   });
@@ -240,7 +249,7 @@ describe('the database role of a function', () => {
 /** The folders of bundles in the assembly. */
 function assets(): string[] {
   return readdirSync(assembly).filter(
-    (name) => name.startsWith('asset.') && readdirSync(join(assembly, name)).includes('index.mjs'),
+    (name) => name.startsWith('asset.') && existsSync(join(assembly, name, 'index.mjs')),
   );
 }
 

@@ -47,7 +47,9 @@ test.each<[string, (resources: Resources) => void, string]>([
 
 test('what can be known only while resources are created stops the engines that run by then', async () => {
   const { assembly, directory } = prepare((resources) =>
-    changeFirst(resources, 'AWS::Lambda::Function', { Handler: { Ref: 'Ghost' } }),
+    edit('IngestFunction', (properties) => Object.assign(properties, { Handler: { Ref: 'Ghost' } }))(
+      resources,
+    ),
   );
   const said: string[] = [];
   const start = startLocal({ directory, assembly, progress: (step) => said.push(step) });

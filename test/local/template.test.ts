@@ -9,6 +9,7 @@ import {
   assetDirectory,
   classify,
   creationOrder,
+  isProvider,
   loadAssembly,
   type Resource,
 } from '../../local/template/assembly.ts';
@@ -195,6 +196,31 @@ describe('a resource type', () => {
     ]);
     expect(errors).toEqual([
       'Main/K uses AWS::Kinesis::Stream, which the embedded stack neither emulates nor accepts.',
+    ]);
+  });
+
+  it('is a function only where it runs on Node, or where it is one of CDK behind custom resources', () => {
+    const python = { Type: 'AWS::Lambda::Function', Properties: { Runtime: 'python3.13' } };
+    const assembly = load({
+      Main: {
+        Resources: {
+          Provider: python,
+          Files: {
+            Type: 'Custom::CDKBucketDeployment',
+            Properties: { ServiceToken: { 'Fn::GetAtt': ['Provider', 'Arn'] } },
+          },
+          Ours: python,
+          Node: { Type: 'AWS::Lambda::Function', Properties: { Runtime: 'nodejs24.x' } },
+        },
+      },
+    });
+    const { accepted, errors } = classify(assembly, { emulated: EMULATED, accepted: ACCEPTED });
+    expect(accepted.map(({ logicalId }) => logicalId)).toEqual(['Files']);
+    expect(errors).toEqual(['Main/Ours runs on python3.13, which the embedded stack does not.']);
+    expect(['Provider', 'Ours', 'Node'].map((id) => isProvider(assembly, find(assembly, id)))).toEqual([
+      true,
+      false,
+      false,
     ]);
   });
 
