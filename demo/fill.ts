@@ -68,7 +68,7 @@ async function fill(
   const faults = await plantMoneyFaults(demo, money);
   await hearWebhooks(demo);
   const found = await reconcile(demo, now);
-  say(`Reconciled wallets and provider: ${found.new} new findings`);
+  say(`Reconciled the wallets and the provider, which leaves ${found} findings open`);
   await demo.cron('/api/cron/reconcile-usage');
   const drifting = sites.find(({ public_id }) => public_id === drifting_site) as Site;
   faults.unshift(...(await plantDrift(demo, drifting, now)));

@@ -44,12 +44,23 @@ export async function moveMoney(demo: Demo): Promise<Money> {
   await Promise.all(
     players.map(async (player, n) => {
       for (let k = 0; k < deposits_each + (n % 2); k += 1) {
-        await deposit(player, `demo-deposit-${k}`, String(20_000 + 3_700 * n + 900 * k), outcomes[(n + k) % 6]);
+        await deposit(
+          player,
+          `demo-deposit-${k}`,
+          String(20_000 + 3_700 * n + 900 * k),
+          outcomes[(n + k) % 6],
+        );
         made += 1;
       }
       for (const [k, ending] of endings.entries()) {
         if (k % players_count !== n) continue;
-        await withdrawal(player, finance(player.tenant), `demo-withdrawal-${k}`, String(2_400 + 610 * k), ending);
+        await withdrawal(
+          player,
+          finance(player.tenant),
+          `demo-withdrawal-${k}`,
+          String(2_400 + 610 * k),
+          ending,
+        );
         counts[ending] = (counts[ending] ?? 0) + 1;
       }
     }),

@@ -15,7 +15,7 @@ const run_days = 30;
 
 /** Orders of the shop, imported as its history and applied by a backfill; how many events there were. */
 export async function importHistory(demo: Demo, players: Player[], from: Date, now: Date): Promise<number> {
-  const admin = demo.as({ ...userOf('platform-admin') });
+  const admin = demo.as(userOf('platform-admin'));
   for (const [product_id, points] of products)
     await admin('PUT', '/api/v1/admin/products', { provider, product_id, points });
   const source = random(5);
@@ -50,8 +50,8 @@ export async function hearWebhooks(demo: Demo): Promise<void> {
   });
 }
 
-/** The wallets with their entries, and the provider's list of the last weeks with the ledger. */
-export async function reconcile(demo: Demo, now: Date): Promise<{ new: string; id: string }> {
+/** Compares the wallets with their entries, and the provider's list of the last weeks with the ledger; how many findings are open then. */
+export async function reconcile(demo: Demo, now: Date): Promise<number> {
   await demo.as(userOf('service'))('POST', '/api/jobs/reconcile', {});
   const admin = demo.as(userOf('platform-admin'));
   const order = {
@@ -66,5 +66,5 @@ export async function reconcile(demo: Demo, now: Date): Promise<{ new: string; i
   });
   if (run.status !== 'completed')
     throw new Error(`The reconciliation of the provider is ${run.status}: ${run.error?.message}`);
-  return { new: run.stats.new, id: run.id };
+  return (await admin('GET', '/api/v1/payments/reconciliation/findings?status=OPEN')).body.meta.total;
 }

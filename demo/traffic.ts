@@ -2,7 +2,10 @@
 import type { JsonObject } from '../shared/event.ts';
 import type { Random } from './random.ts';
 
-const slot_ms = 30 * 60_000;
+const hour_ms = 3_600_000;
+/** The fewer events a site has, the longer it collects what it sends at once. */
+const slot_hours_max = 3;
+const batch_events_usual = 8;
 const batch_events_max = 500;
 /** Share of the busiest hour, in percent, for each hour of the day in UTC. */
 const hours = [18, 12, 9, 8, 9, 14, 26, 44, 66, 82, 90, 94, 88, 90, 96, 100, 97, 92, 88, 86, 78, 62, 44, 28];
@@ -47,7 +50,7 @@ export function visit(source: Random, origin: string, id: string, at: Date): Jso
   };
 }
 
-/** Exactly so many events between two instants, in batches of one slot each, in order of time. */
+/** Exactly so many events between two instants, in batches at the most one slot apart, in order of time. */
 export function* history(
   source: Random,
   origin: string,
@@ -56,21 +59,15 @@ export function* history(
   to: Date,
   count: number,
 ): Generator<Batch> {
-  const slots = slotsOf(source, from.getTime(), to.getTime());
+  const slots = slotsOf(source, from.getTime(), to.getTime(), count);
   const total = slots.reduce((sum, { weight }) => sum + weight, 0);
   let [passed, sent] = [0, 0];
   for (const { begins, ends, weight } of slots) {
     passed += weight;
     const upto = Math.round((count * passed) / total);
-    let time = begins;
+    const at = new Date(begins + source.below(Math.max(1, ends - begins)));
     while (sent < upto) {
-      const size = Math.min(
-        upto - sent,
-        batch_events_max,
-        1 + source.below(2 * Math.ceil((upto - sent) / 2)),
-      );
-      time += source.below(Math.max(1, Math.floor((ends - time) / 2)));
-      const at = new Date(time);
+      const size = Math.min(upto - sent, batch_events_max);
       const events = Array.from({ length: size }, (_, n) =>
         visit(source, origin, `${prefix}-${sent + n + 1}`, at),
       );
@@ -80,13 +77,17 @@ export function* history(
   }
 }
 
-function slotsOf(source: Random, from_ms: number, to_ms: number) {
+function slotsOf(source: Random, from_ms: number, to_ms: number, count: number) {
+  const hours_a_batch = Math.round((batch_events_usual * (to_ms - from_ms)) / hour_ms / Math.max(1, count));
+  const slot_ms = Math.min(Math.max(hours_a_batch, 1), slot_hours_max) * hour_ms;
   const slots: { begins: number; ends: number; weight: number }[] = [];
   for (let begins = from_ms; begins < to_ms || slots.length === 0; begins += slot_ms) {
     const at = new Date(begins);
+    const ends = Math.min(begins + slot_ms, to_ms);
     const busy = (hours[at.getUTCHours()] ?? 1) * (weekdays[at.getUTCDay()] ?? 1);
-    const weight = busy * (100 - jitter_percent / 2 + source.below(jitter_percent));
-    slots.push({ begins, ends: Math.min(begins + slot_ms, to_ms), weight });
+    const weight =
+      (busy * (100 - jitter_percent / 2 + source.below(jitter_percent)) * (ends - begins)) / slot_ms;
+    slots.push({ begins, ends, weight: Math.max(weight, 1) });
   }
   return slots;
 }

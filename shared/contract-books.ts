@@ -67,7 +67,7 @@ function reads(words: Words, body: z.ZodType, rest: Partial<Operation> = {}): Op
   return {
     ...words,
     path: `/api/admin/ledger${words.path}`,
-    ...{ method: 'get', tag: 'finance', caller: 'token' },
+    ...{ method: 'get', tag: 'books', caller: 'token' },
     parameters: { query: z.object({ tenant_id }) },
     replies: [{ status: 200, description: 'Found.', body }],
     ...rest,

@@ -34,6 +34,7 @@ export interface Operation {
     | 'administration'
     | 'money'
     | 'finance'
+    | 'books'
     | 'payments'
     | 'assurance'
     | 'jobs'

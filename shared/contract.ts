@@ -48,6 +48,7 @@ const tags: Record<Operation['tag'], string> = {
   administration: 'Sites, plans, keys and members; corrections of invoices.',
   money: 'What a player does with their own wallet.',
   finance: 'What the people of finance do with the wallets and withdrawals of their tenant.',
+  books: 'The books of money: what every balance is made of.',
   payments:
     'What payment providers say, what does not agree with the ledger, and what finance does about it.',
   assurance: 'Whether wallets agree with their entries, and what brings them back; flags.',

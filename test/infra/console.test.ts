@@ -1,10 +1,12 @@
 // What the console promises of its place: private files, one origin with the API, strict headers, and settings that the deployment writes.
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import type { Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { KernelConfig } from '../../infra/config.ts';
+import { consoleFiles } from '../../local/http/console.ts';
 import { finance_group, platform_admin_group, service_group } from '../../shared/token.ts';
 import { freshApp, type Resource, removeAssemblies } from './assembly.ts';
 
@@ -105,6 +107,7 @@ describe.each([
 ])('at %s', (_name, stage, config) => {
   // biome-ignore lint/suspicious/noExplicitAny: the properties of a template have no type
   const behaviours: any[] = config.CacheBehaviors;
+  const region = stage === edged ? 'eu-central-1' : '<AWS::Region>';
 
   test('the console has its paths and no other, over TLS and read only', () => {
     expect(behaviours.map(({ PathPattern }) => PathPattern)).toEqual([
@@ -160,7 +163,6 @@ describe.each([
     const [, pool] = Object.entries(stage.data.Resources as Record<string, Resource>).find(
       ([, { Type }]) => Type === 'AWS::Cognito::UserPoolDomain',
     ) as [string, Resource];
-    const region = stage === edged ? 'eu-central-1' : '<AWS::Region>';
     expect(directives).toEqual({
       'default-src': "'none'",
       'script-src': "'self'",
@@ -195,9 +197,7 @@ describe.each([
     expect(LogoutURLs.map(text)).toEqual([`${origin}/console`, 'http://localhost:3000/console']);
     expect([AllowedOAuthFlows, GenerateSecret]).toEqual([['code'], false]);
     expect(text(stage.kernel.Outputs.ConsoleUrl.Value)).toBe(`${origin}/console`);
-    const region = stage === edged ? 'eu-central-1' : '<AWS::Region>';
-    const account = stage === edged ? '<AWS::AccountId>' : '<AWS::AccountId>';
-    const signIn = `https://revenue-kernel-dev-${account}.auth.${region}.amazoncognito.com`;
+    const signIn = `https://revenue-kernel-dev-<AWS::AccountId>.auth.${region}.amazoncognito.com`;
     expect(settingsOf(stage)).toEqual({
       stage: 'dev',
       build: COMMIT,
@@ -247,6 +247,27 @@ test('a stage without a console has none of it, and its functions take the token
   expect(text(bare.kernel.Outputs.SignIn.Value)).toMatch(
     /--client-id <RevenueKernel-dev-Data:ExportsOutputRefIdentityUsersConsole/,
   );
+});
+
+test('the embedded stack sends the policies that CloudFront sends', () => {
+  const url = 'http://127.0.0.1:1';
+  const issuer = { url, authorization_endpoint: `${url}/authorize`, token_endpoint: `${url}/token` };
+  const serve = consoleFiles(join(import.meta.dirname, '../../dist/console'), {
+    stage: 'local',
+    region: 'local',
+    issuer,
+  });
+  const sent = serve({ method: 'GET', url: '/console', headers: {} } as IncomingMessage);
+  const [, { ResponseHeadersPolicyConfig }] = plain.one('AWS::CloudFront::ResponseHeadersPolicy');
+  const { SecurityHeadersConfig, CustomHeadersConfig } = ResponseHeadersPolicyConfig;
+  const policy = text(SecurityHeadersConfig.ContentSecurityPolicy.ContentSecurityPolicy);
+  expect(sent?.headers).toMatchObject({
+    'content-security-policy': policy.replace(/https:\/\/revenue-kernel-\S+\.amazoncognito\.com/, url),
+    'permissions-policy': CustomHeadersConfig.Items[0].Value,
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+    'x-frame-options': 'DENY',
+  });
 });
 
 test('what a stage of the release before imports is still exported', () => {

@@ -8,7 +8,18 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const ROOT = join(import.meta.dirname, '../..');
-const parts = ['scripts', 'infra', 'shared', 'functions', 'migrations', 'local', 'cli', 'tracker', 'console', 'docs'];
+const parts = [
+  'scripts',
+  'infra',
+  'shared',
+  'functions',
+  'migrations',
+  'local',
+  'cli',
+  'tracker',
+  'console',
+  'docs',
+];
 const boot_ms = 60_000;
 
 export interface Start {
