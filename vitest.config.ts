@@ -2,7 +2,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Minutes of load that say by chance what the crash matrices of the check say step by step: `npm run proof` runs them. */
-const of_the_proof = ['kill-stack', 'random-faults', 'ledger-away', 'dynamodb-away'].map(
+const of_the_proof = ['kill-stack', 'random-faults', 'ledger-away', 'dynamodb-away', 'game-day'].map(
   (name) => `test/faults/${name}.test.ts`,
 );
 const named = process.argv.some((argument) => argument.startsWith('test/faults/'));

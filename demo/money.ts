@@ -28,7 +28,6 @@ const endings: Ending[] = [
   ...(['payout_failed', 'canceled', 'requested', 'paid', 'approved', 'requested'] as const),
   ...(['paid', 'payout_failed', 'approved', 'rejected', 'paid', 'paid by hand'] as const),
 ];
-const reasons: Partial<Record<Ending, string>> = { rejected: 'the account is of another name' };
 
 export async function moveMoney(demo: Demo): Promise<Money> {
   const staff: Record<string, { maker: Call; checker: Call }> = {
@@ -121,7 +120,7 @@ async function withdrawal(
   if (ending === 'canceled') {
     await player.call('POST', `/api/v1/player/wallet/withdrawals/${tx}/cancel`, {});
   } else if (ending === 'rejected') {
-    await maker('POST', path(tx, 'review'), { action: 'reject', reason: reasons.rejected });
+    await maker('POST', path(tx, 'review'), { action: 'reject', reason: 'the account is of another name' });
   } else {
     await approve(maker, tx);
     if (ending === 'paid') await payOut(checker, tx, 'success');

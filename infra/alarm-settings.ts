@@ -29,6 +29,8 @@ export interface AlarmSettings {
   readonly outboxAgeSeconds: number;
   readonly queueAgeSeconds: number;
   readonly openFindings: number;
+  /** Requests in five minutes that an instance judged by itself, without the table of the rate limit. */
+  readonly rateLimitFallbacks: number;
   /** The rollback triggers of docs/rollout.md. */
   readonly rollback: {
     /** T1: times the hourly mean of a week, and share of the withdrawals that are asked for. */
@@ -63,6 +65,7 @@ export const ALARMS: AlarmSettings = {
   outboxAgeSeconds: 900,
   queueAgeSeconds: 900,
   openFindings: 25,
+  rateLimitFallbacks: 20,
   rollback: {
     insufficientFunds: { timesBaseline: 2, share: 0.01 },
     signatureShare: 0.01,

@@ -47,7 +47,7 @@ export function watchIngest(alarms: Alarms, ingest: AnyFunction): cloudwatch.Ala
 
 /** What the watchtower asks the ledger. Where it is silent the last word holds: its own heartbeat is what alarms. */
 export function watchBusiness(alarms: Alarms): void {
-  const { outboxAgeSeconds, openFindings } = alarms.config.alarms;
+  const { outboxAgeSeconds, openFindings, rateLimitFallbacks } = alarms.config.alarms;
   const gauge = (
     id: string,
     name: string,
@@ -98,6 +98,14 @@ export function watchBusiness(alarms: Alarms): void {
       ...{ service: 'ingest', name: 'ingest_publish_failures_total', statistic: 'Sum', minutes: 5 },
     }),
     ...{ above: 0, of: [1, 3] },
+  });
+  alarms.add('RateLimitFallback', {
+    ...{ severity: 'ticket', heading: 'The counters are away', missing: NOT_BREACHING },
+    says: 'The table of the rate limit does not answer; each instance of ingest allows a fifth by itself.',
+    metric: alarms.metric({
+      ...{ service: 'ingest', name: 'rate_limit_fallback_total', statistic: 'Sum', minutes: EACH_MINUTES },
+    }),
+    ...{ above: rateLimitFallbacks, of: [2, 3] },
   });
 }
 

@@ -67,6 +67,7 @@ function contentSecurityPolicy(signIn: string): string {
     "style-src 'self'",
     "img-src 'self' data:",
     "font-src 'self'",
+    "worker-src 'self'",
     `connect-src 'self' ${signIn}`,
     "base-uri 'none'",
     "form-action 'none'",

@@ -2,8 +2,16 @@
 import { join } from 'node:path';
 import { build } from 'vite';
 
-/** Writes index.html and hashed assets; equal sources give equal bytes. */
-export async function buildConsole(outDir: string): Promise<void> {
-  const root = join(import.meta.dirname, '../console');
-  await build({ root, configFile: join(root, 'vite.config.ts'), build: { outDir } });
+const source = join(import.meta.dirname, '../console');
+
+/** Writes index.html and hashed assets; equal sources give equal bytes. Another root is built in the same way. */
+export async function buildConsole(outDir: string, root = source): Promise<void> {
+  const before = process.env.NODE_ENV;
+  process.env.NODE_ENV = 'production'; // whatever it is, vite would build for it
+  try {
+    await build({ root, configFile: join(source, 'vite.config.ts'), build: { outDir } });
+  } finally {
+    if (before === undefined) delete process.env.NODE_ENV;
+    else process.env.NODE_ENV = before;
+  }
 }

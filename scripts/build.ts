@@ -31,9 +31,9 @@ await build({
   logLevel: 'warning',
 });
 await bundleTracker(join(outdir, 'tracker'));
-await buildConsole(join(outdir, 'console'));
 await stop(); // its service process would live as long as ours
 await cp(join(root, 'migrations'), join(outdir, 'migrate', 'migrations'), {
   recursive: true,
   filter: (path) => !path.endsWith('schema.sql'),
 });
+await buildConsole(join(outdir, 'console'));

@@ -103,6 +103,12 @@ export const routes: readonly Route[] = [
     },
     { path: '/wallets/:player', page: () => import('./pages/Wallet.tsx'), who: finance, title: 'nav_wallet' },
     {
+      path: '/wallets/accounts/:account',
+      page: () => import('./pages/Account.tsx'),
+      who: finance,
+      title: 'nav_wallets',
+    },
+    {
       path: '/finance/withdrawals',
       page: () => import('./pages/Withdrawals.tsx'),
       who: finance,

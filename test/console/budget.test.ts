@@ -35,7 +35,7 @@ test('the document has no inline script and no inline style', () => {
   expect(html).not.toMatch(/<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=/);
 });
 
-test('equal sources give equal bytes', async () => {
+test('equal sources give equal bytes, those of the build, wherever they are built', async () => {
   const folders = [1, 2].map(() => mkdtempSync(join(tmpdir(), 'console-build-')));
   const built: Record<string, string>[] = [];
   for (const folder of folders) {
@@ -52,4 +52,5 @@ test('equal sources give equal bytes', async () => {
     rmSync(folder, { recursive: true });
   }
   expect(built[0]).toEqual(built[1]);
+  expect(built[0]?.['/index.html']).toBe(Buffer.from(html).toString('base64'));
 });

@@ -1,14 +1,13 @@
 // Guarantee 1 when the database dies: SIGKILL of every Postgres process under load loses and doubles nothing that was acknowledged.
-import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Postgres, startPostgres } from '../../local/postgres/postgres.ts';
-import { databaseName } from '../../local/start.ts';
+import type { Postgres } from '../../local/postgres/postgres.ts';
+import { cronSecretOf } from '../support/callers.ts';
 import { random } from '../support/random.ts';
 import { openStack, type TestStack } from '../support/stack.ts';
 import { type Books, checkBooks, connect, drain, report } from './books.ts';
 import { kills, newSite, startLoad } from './load.ts';
+import { crashPostgres, restartPostgres } from './postgres-crash.ts';
 
 const load_ms = { least: 300, spread: 900 };
 
@@ -32,14 +31,8 @@ test(`${kills} times SIGKILL of all Postgres processes under load: every acknowl
   for (let n = 0; n < kills; n += 1) {
     await sleep(load_ms.least + source.below(load_ms.spread));
     const killed = performance.now();
-    for (const pid of treeOf(postgres.pid)) sigkill(pid);
-    await postgres.exited;
-    postgres = await startPostgres({
-      directory: join(stack.directory, 'postgres'),
-      masterPassword: stack.state.secret(secretId('AWS::SecretsManager::SecretTargetAttachment', '')),
-      database: databaseName,
-      port: stack.postgres.port,
-    });
+    await crashPostgres(postgres);
+    postgres = await restartPostgres(stack);
     await load.acknowledgedSince(killed);
     recovered_ms.push(performance.now() - killed);
   }
@@ -48,8 +41,7 @@ test(`${kills} times SIGKILL of all Postgres processes under load: every acknowl
   const database = await connect(stack.postgres.superuserUrl);
   let books: Books;
   try {
-    const cronSecret = stack.state.secret(secretId('AWS::SecretsManager::Secret', 'CronSecret'));
-    await drain(database, stack.url, cronSecret);
+    await drain(database, stack.url, cronSecretOf(stack));
     books = await checkBooks(database, site, load);
   } finally {
     await database.end();
@@ -66,25 +58,3 @@ test(`${kills} times SIGKILL of all Postgres processes under load: every acknowl
     recovered_ms,
   );
 }, 600_000);
-
-function secretId(type: string, part: string): string {
-  return stack.resource(type, part).ref.split(':').at(-1) ?? '';
-}
-
-/** The process and all that it started, as of now. */
-function treeOf(root: number): number[] {
-  const rows = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/).map(Number));
-  const found = [root];
-  for (const pid of found) found.push(...rows.flatMap(([one = 0, parent]) => (parent === pid ? [one] : [])));
-  return found;
-}
-
-function sigkill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // It ended by itself.
-  }
-}

@@ -30,10 +30,17 @@ export interface Load {
   in_doubt: Set<string>;
   /** Of those, the ones that the repetition found in the ledger already. */
   committed_in_doubt: number;
+  /** Answers so far, and those of them that were 5xx. */
+  answered: Answered;
   /** Resolves when a request that began after that moment is acknowledged. */
   acknowledgedSince(moment: number): Promise<void>;
   /** @throws Error when a client met an answer that no crash explains. */
   stop(): Promise<void>;
+}
+
+interface Answered {
+  calls: number;
+  failed: number;
 }
 
 interface Result {
@@ -41,14 +48,15 @@ interface Result {
   status: string;
 }
 
-/** Half of the clients send single events, the others batches. */
-export function startLoad(url: string, site: Site): Load {
+/** Half of the clients send single events, the others batches; each rests after what was acknowledged. */
+export function startLoad(url: string, site: Site, { rest_ms = 0 } = {}): Load {
   const waiting: { since: number; resolve: () => void }[] = [];
   let stopped = Number.POSITIVE_INFINITY;
   const load: Load = {
     acknowledged: new Set(),
     in_doubt: new Set(),
     committed_in_doubt: 0,
+    answered: { calls: 0, failed: 0 },
     acknowledgedSince: (since) => {
       const { promise, resolve } = Promise.withResolvers<void>();
       waiting.push({ since, resolve });
@@ -77,9 +85,10 @@ export function startLoad(url: string, site: Site): Load {
       const ids = Array.from({ length: size }, (_, m) => `${number}-${n}-${m}`);
       for (;;) {
         const began = performance.now();
-        const results = await post(url, site, ids);
+        const results = await post(url, site, ids, load.answered);
         if (results) {
           acknowledge(results, began);
+          if (rest_ms > 0) await sleep(rest_ms);
           break;
         }
         for (const id of ids) load.in_doubt.add(id);
@@ -94,7 +103,12 @@ export function startLoad(url: string, site: Site): Load {
 }
 
 /** Nothing when the outcome is not known. */
-async function post(url: string, site: Site, ids: string[]): Promise<Result[] | undefined> {
+async function post(
+  url: string,
+  site: Site,
+  ids: string[],
+  answered: Answered,
+): Promise<Result[] | undefined> {
   const events = ids.map((i) => ({ s: site.public_id, i, url: 'https://example.com/' }));
   const [first] = events;
   try {
@@ -105,7 +119,11 @@ async function post(url: string, site: Site, ids: string[]): Promise<Result[] | 
       signal: AbortSignal.timeout(answer_ms),
     });
     const text = await response.text();
-    if (response.status >= 500) return undefined;
+    answered.calls += 1;
+    if (response.status >= 500) {
+      answered.failed += 1;
+      return undefined;
+    }
     const body = JSON.parse(text) as { status: string; results?: Result[] };
     if (response.status !== 200) throw new RangeError(`${response.status} ${text}`);
     const degraded = body.status === 'degraded' ? 'queued' : body.status;

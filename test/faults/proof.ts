@@ -1,4 +1,4 @@
-// `npm run proof`: every fault test at full size, and what they found in docs/proof.md; with --seed n one random run again.
+// `npm run proof`: every fault test at full size, and what they found in docs/proof.md; with --seed n one random run again, with --only one test.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -9,15 +9,19 @@ import { clearSections, ids_of_the_proof, readSections } from './sections.ts';
 const root = join(import.meta.dirname, '../..');
 const page = join(root, 'docs/proof.md');
 
-const { values } = parseArgs({ options: { seed: { type: 'string' } } });
+const { values } = parseArgs({ options: { seed: { type: 'string' }, only: { type: 'string' } } });
 if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed)) {
   process.stderr.write('--seed takes a whole number, for example npm run proof -- --seed 7.\n');
   process.exit(2);
 }
-process.exitCode =
-  values.seed === undefined
-    ? prove()
-    : runTests(['random-faults.test.ts'], { SEED: values.seed, IDS: String(ids_of_the_proof) });
+process.exitCode = run();
+
+function run(): number {
+  const { seed, only } = values;
+  if (seed !== undefined)
+    return runTests(['random-faults.test.ts'], { SEED: seed, IDS: String(ids_of_the_proof) });
+  return only === undefined ? prove() : runTests([`test/faults/${only}.test.ts`], { PROOF: '1' });
+}
 
 function prove(): number {
   clearSections();

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { BroadcastChannel } from 'node:worker_threads';
 import { SetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { FaultCall } from '../../local/lambda/functions.ts';
+import type { LocalOptions } from '../../local/start.ts';
 import { openStack, type TestStack } from '../support/stack.ts';
 import type { Report, Rule, ToDoor, ToRig } from './door-faults.ts';
 import { chance, type Storm } from './storm.ts';
@@ -27,15 +28,18 @@ export interface Rig {
   storm(storm: Storm): Promise<Report>;
   /** No more faults; what happened since they were armed. */
   heal(): Promise<Report>;
+  /** How often an instance of the function, by its deployed name, was given an event. */
+  invocations(caller: string): number;
   close(): Promise<void>;
 }
 
-export async function openRig(): Promise<Rig> {
+export async function openRig(options: Partial<LocalOptions> = {}): Promise<Rig> {
   const name = `faults ${randomUUID()}`;
   const channel = new BroadcastChannel(name);
   channel.unref();
   const worker = workerFaults();
   const stack = await openStack({
+    ...options,
     doorFault: { module: new URL('./door-faults.ts', import.meta.url).href, options: { channel: name } },
     functionFault: worker.fault,
   });
@@ -81,6 +85,7 @@ export async function openRig(): Promise<Rig> {
     arm: (rules, deaths = []) => worker.next(deaths, undefined, () => arm(rules)),
     storm: (storm) => worker.next([], storm, () => arm([], storm)),
     heal: () => worker.next([], undefined, () => arm([])),
+    invocations: worker.invocations,
     async close() {
       channel.close();
       queue.client.destroy();
@@ -95,6 +100,7 @@ function workerFaults() {
   let storm: Storm | undefined;
   let fired: Record<string, number> = {};
   const asked = new Map<string, number>();
+  const begun = new Map<string, number>();
   const dies = (point: 'before' | 'after', caller: string): boolean => {
     const due = deaths.find((death) => death.left > 0 && death.point === point && death.caller === caller);
     if (due) {
@@ -109,12 +115,14 @@ function workerFaults() {
   };
   return {
     async fault(point: 'before' | 'after', { function: caller }: FaultCall): Promise<'ok' | 'terminate'> {
+      if (point === 'before') begun.set(caller, (begun.get(caller) ?? 0) + 1);
       if (!dies(point, caller)) return 'ok';
       const key = `kill handler ${point}`;
       fired[key] = (fired[key] ?? 0) + 1;
       return 'terminate';
     },
     fired: () => fired,
+    invocations: (caller: string) => begun.get(caller) ?? 0,
     /** Changes the deaths together with the door's faults, and begins to count anew once those are reported. */
     async next(wanted: Death[], stormWanted: Storm | undefined, change: () => Promise<Report>) {
       deaths = [];

@@ -196,6 +196,14 @@ describe('what is asked over HTTP', () => {
     await expectFiring(['publish-failures'], () => faults.during(refusing, () => sync(1, 200)));
   });
 
+  test('a table of the rate limit that does not answer is heard, while the events are taken', async () => {
+    const throttled = {
+      ...{ caller: ingest(), service: 'dynamodb', error: 'ProvisionedThroughputExceededException' },
+    };
+    const twoSites = () => Promise.all([sync(15, 200), sync(15, 200)]); // each within the fifth that one instance allows
+    await expectFiring(['rate-limit-fallback'], () => faults.during(throttled, twoSites));
+  });
+
   test('withdrawals without funds are the first trigger, when they are more than usual', async () => {
     const metrics = alarmOf('insufficient-funds').metrics;
     const player = await openPlayer(stack);

@@ -169,6 +169,7 @@ describe.each([
       'style-src': "'self'",
       'img-src': "'self' data:",
       'font-src': "'self'",
+      'worker-src': "'self'",
       'connect-src': `'self' https://${text(pool.Properties.Domain)}.auth.${region}.amazoncognito.com`,
       'base-uri': "'none'",
       'form-action': "'none'",

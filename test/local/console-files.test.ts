@@ -1,5 +1,5 @@
 // How the console is served: the rewrite that CloudFront and the local stack share, caching, headers and settings.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ const issuer = {
   token_endpoint: 'http://127.0.0.1:9/oauth2/token',
 };
 let url: string;
+let policy = '';
 let server: ReturnType<typeof createServer>;
 beforeAll(async () => {
   mkdirSync(join(folder, 'assets'));
@@ -91,7 +92,7 @@ test('a file that is missing is 404 and never the document, and no path leads ou
   for (const path of [
     '/console/assets/gone.js',
     '/console/gone.svg',
-    '/console/%2e%2e/x.js',
+    '/console/x/%2e%2e%2ftheme.js',
     '/console/assets/..%2f..%2fx.js',
   ])
     expect([path, (await get(path)).status]).toEqual([path, 404]);
@@ -119,7 +120,7 @@ test('the API, other methods and other paths are left to the routes', async () =
 
 test('a page may run its own files only, and call its origin and the issuer only', async () => {
   const { headers } = await get('/console/sites');
-  const policy = headers.get('content-security-policy') ?? '';
+  policy = headers.get('content-security-policy') ?? '';
   expect(policy).not.toMatch(/unsafe|\*/);
   expect(policy.split('; ')).toEqual(
     expect.arrayContaining([
@@ -133,6 +134,15 @@ test('a page may run its own files only, and call its origin and the issuer only
   );
   expect(headers.get('referrer-policy')).toBe('no-referrer');
   expect(headers.get('x-content-type-options')).toBe('nosniff');
+});
+
+test('CloudFront sends the same policy', () => {
+  const infra = readFileSync(join(import.meta.dirname, '../../infra/console-distribution.ts'), 'utf8');
+  const [, list = ''] = /function contentSecurityPolicy[^[]*\[([^\]]*)\]/.exec(infra) ?? [];
+  const there = [...list.matchAll(/["`]([^"`]+)["`],/g)].map(([, one]) =>
+    one?.replace(/\$\{\w+\}/, issuer.url),
+  );
+  expect(there.toSorted()).toEqual(policy.split('; ').toSorted());
 });
 
 test('the settings name the stage, its issuer and a build that changes with the document', async () => {

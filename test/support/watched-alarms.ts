@@ -3,61 +3,124 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WatchedMetric } from './metric-documents.ts';
 
+/** A metric that AWS itself emits, of one resource of the stage. */
+export interface AwsMetric {
+  namespace: string;
+  name: string;
+  /** The name of the function, else the logical id of the resource. */
+  resource: string;
+}
+
 export interface WatchedAlarm {
   name: string;
   /** By the id that the expression gives it, `value` where there is none; those of AWS itself have no metric. */
-  metrics: Record<string, { metric: WatchedMetric | null; statistic: string }>;
-  /** Whether it fires at these values, by the same ids; each is summed or its largest is taken, as the alarm asks. */
+  metrics: Record<string, { metric: WatchedMetric | null; aws: AwsMetric | null; statistic: string }>;
+  /** It fires above this, or below. */
+  threshold: number;
+  below: boolean;
+  /** What silence means. */
+  missing: 'breaching' | 'notBreaching' | 'ignore';
+  /** What it makes of these values, by the same ids; each is summed or its largest is taken, as the alarm asks. */
+  value(values: Record<string, number[]>): number;
   fires(values: Record<string, number[]>): boolean;
+}
+
+/** It fires while all of these do. */
+export interface CompositeAlarm {
+  name: string;
+  of: string[];
 }
 
 interface Written {
   Namespace: string;
   MetricName: string;
-  Dimensions: { Name: string; Value: string }[];
+  Dimensions: { Name: string; Value: unknown }[];
 }
 
 interface Properties extends Written {
   AlarmName?: string;
+  AlarmRule?: unknown;
+  FunctionName?: unknown;
   Threshold: number;
   ComparisonOperator: 'GreaterThanThreshold' | 'LessThanThreshold';
+  TreatMissingData: WatchedAlarm['missing'];
   Statistic?: string;
+  ExtendedStatistic?: string;
   Metrics?: { Id: string; Expression?: string; MetricStat?: { Metric: Written; Stat: string } }[];
 }
 
+type Resources = Record<string, { Type: string; Properties: Properties }>;
+
 /** The alarms that watch at least one metric of the functions. */
 export function kernelAlarms(assembly: string): WatchedAlarm[] {
-  const file = readdirSync(assembly).find((name) => name.endsWith('Kernel.template.json')) ?? '';
-  const { Resources } = JSON.parse(readFileSync(join(assembly, file), 'utf8')) as {
-    Resources: Record<string, { Type: string; Properties: Properties }>;
-  };
-  return Object.values(Resources)
-    .filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm')
-    .map(({ Properties }) => readAlarm(Properties))
-    .filter(({ metrics }) => Object.values(metrics).some(({ metric }) => metric !== null));
+  return everyAlarm(assembly).filter(({ metrics }) =>
+    Object.values(metrics).some(({ metric }) => metric !== null),
+  );
 }
 
-function readAlarm(properties: Properties): WatchedAlarm {
-  const { AlarmName = '', Threshold, ComparisonOperator, Metrics } = properties;
+/** The alarms on metrics, also those on what AWS itself emits. */
+export function everyAlarm(assembly: string): WatchedAlarm[] {
+  const resources = readResources(assembly);
+  return ofType(resources, 'AWS::CloudWatch::Alarm').map(([, properties]) =>
+    readAlarm(properties, resources),
+  );
+}
+
+export function compositeAlarms(assembly: string): CompositeAlarm[] {
+  const resources = readResources(assembly);
+  const named = new Map(ofType(resources, 'AWS::CloudWatch::Alarm'));
+  return ofType(resources, 'AWS::CloudWatch::CompositeAlarm').map(([, { AlarmName, AlarmRule }]) => {
+    const rule = JSON.stringify(AlarmRule);
+    if (/ OR | NOT /.test(rule)) throw new Error(`${AlarmName} is not an alarm of all its parts.`);
+    const of = [...named].filter(([id]) => rule.includes(`"${id}"`)).map(([, one]) => nameOf(one));
+    return { name: nameOf({ AlarmName }), of };
+  });
+}
+
+function readResources(assembly: string): Resources {
+  const files = readdirSync(assembly).filter((name) => name.endsWith('.template.json'));
+  return Object.assign(
+    {},
+    ...files.map((file) => JSON.parse(readFileSync(join(assembly, file), 'utf8')).Resources as Resources),
+  );
+}
+
+function ofType(resources: Resources, type: string): [id: string, properties: Properties][] {
+  return Object.entries(resources).flatMap(([id, { Type, Properties }]) =>
+    Type === type && Properties.AlarmName !== undefined ? [[id, Properties]] : [],
+  );
+}
+
+function nameOf({ AlarmName = '' }: { AlarmName?: string | undefined }): string {
+  return AlarmName.replace(/^revenue-kernel-[a-z]+-/, '');
+}
+
+function readAlarm(properties: Properties, resources: Resources): WatchedAlarm {
+  const { Threshold, ComparisonOperator, TreatMissingData, Metrics } = properties;
   const expression = Metrics?.find(({ Expression }) => Expression)?.Expression ?? 'value';
+  const read = (metric: Written, statistic: string) => {
+    const metricOfKernel = readMetric(metric);
+    return { metric: metricOfKernel, aws: metricOfKernel ? null : readAws(metric, resources), statistic };
+  };
   const metrics = Object.fromEntries(
     Metrics
       ? Metrics.flatMap(({ Id, MetricStat }) =>
-          MetricStat ? [[Id, { metric: readMetric(MetricStat.Metric), statistic: MetricStat.Stat }]] : [],
+          MetricStat ? [[Id, read(MetricStat.Metric, MetricStat.Stat)]] : [],
         )
-      : [['value', { metric: readMetric(properties), statistic: properties.Statistic ?? '' }]],
+      : [['value', read(properties, properties.Statistic ?? properties.ExtendedStatistic ?? '')]],
   );
-  return {
-    name: AlarmName.replace(/^revenue-kernel-[a-z]+-/, ''),
-    metrics,
-    fires(values) {
-      const aggregated = Object.fromEntries(
+  const value = (values: Record<string, number[]>) =>
+    reckon(
+      expression,
+      Object.fromEntries(
         Object.entries(metrics).map(([id, { statistic }]) => [id, aggregate(values[id] ?? [], statistic)]),
-      );
-      const result = reckon(expression, aggregated);
-      return ComparisonOperator === 'GreaterThanThreshold' ? result > Threshold : result < Threshold;
-    },
-  };
+      ),
+    );
+  const below = ComparisonOperator === 'LessThanThreshold';
+  const fires = (values: Record<string, number[]>) =>
+    below ? value(values) < Threshold : value(values) > Threshold;
+  const name = nameOf(properties);
+  return { name, metrics, threshold: Threshold, below, missing: TreatMissingData, value, fires };
 }
 
 function readMetric({ Namespace, MetricName, Dimensions }: Written): WatchedMetric | null {
@@ -65,8 +128,16 @@ function readMetric({ Namespace, MetricName, Dimensions }: Written): WatchedMetr
   return {
     namespace: Namespace,
     name: MetricName,
-    dimensions: Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, Value])),
+    dimensions: Object.fromEntries(Dimensions.map(({ Name, Value }) => [Name, String(Value)])),
   };
+}
+
+/** By its first dimension; the name of what the other stack exports holds the logical id. */
+function readAws({ Namespace, MetricName, Dimensions }: Written, resources: Resources): AwsMetric {
+  const written = JSON.stringify(Dimensions[0]?.Value);
+  const id = Object.keys(resources).find((one) => new RegExp(`["\\w]${one}["\\w]`).test(written)) ?? '';
+  const name = resources[id]?.Properties.FunctionName;
+  return { namespace: Namespace, name: MetricName, resource: typeof name === 'string' ? name : id };
 }
 
 function aggregate(values: number[], statistic: string): number {

@@ -73,8 +73,8 @@ interface ListOptions<Op extends Reads, Row> extends ReadOptions {
   rows: (answer: Answer<Op>) => readonly Row[];
   /** The cursor of the next page; `next_cursor` of the answer unless said otherwise. */
   next?: (answer: Answer<Op>) => string | null | undefined;
-  /** The query's name of the cursor: `cursor` unless said otherwise, `offset` for lists by offset. */
-  cursor?: 'cursor' | 'offset';
+  /** The query's name of the cursor: `cursor` unless said otherwise, `offset` or `page` for lists by those. */
+  cursor?: 'cursor' | 'offset' | 'page';
   total?: (answer: Answer<Op>) => number;
 }
 

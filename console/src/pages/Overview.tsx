@@ -1,11 +1,10 @@
-// Overview: not built yet.
-import { Page } from '../parts/Page.tsx';
-import { t } from '../words/words.ts';
+// The first page: is the money right? For finance and admins of the whole kernel, for members of their sites.
+import { has, useViewer } from '../session/viewer.ts';
+import { Kernel } from './overview/Kernel.tsx';
+import { Own } from './overview/Own.tsx';
+import '../styles/overview.css';
 
 export default function Overview() {
-  return (
-    <Page title={t('nav_overview')}>
-      <p>{t('not_built')}</p>
-    </Page>
-  );
+  const viewer = useViewer();
+  return has(viewer, 'platform-admin') || has(viewer, 'finance') ? <Kernel /> : <Own />;
 }

@@ -14,11 +14,20 @@ export function Id({ value, what = t('copy_id'), short }: { value: string; what?
     <span className="id">
       <code title={value}>{short && value.length > 13 ? `${value.slice(0, 8)}…` : value}</code>
       <button type="button" className="quiet" onClick={() => void copy()} aria-label={t('copy', { what })}>
-        {copied ? '✓' : '⧉'}
+        {copied ? '✓' : <Sheets />}
       </button>
       <span className="hidden" role="status">
         {copied ? t('copied') : ''}
       </span>
     </span>
+  );
+}
+
+/** Drawn, for fonts have no such sign everywhere. */
+function Sheets() {
+  return (
+    <svg className="icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d="M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3" />
+    </svg>
   );
 }

@@ -82,7 +82,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
       {rows === undefined && !error && <Loading />}
       {rows?.length === 0 && (filtered ? <NoMatch clear={clear} /> : <Nothing>{nothing}</Nothing>)}
       <footer className="table-foot">
-        {rows && <RowCount shown={rows.length} total={list.total} />}
+        {rows !== undefined && rows.length > 0 && <RowCount shown={rows.length} total={list.total} />}
         <Pager list={list} caption={caption} />
         {csv && rows !== undefined && rows.length > 0 && (
           <CsvButton name={csv} columns={columns} all={list.all} />

@@ -1,5 +1,5 @@
 // Native modal dialogs; the focus goes back to what opened them.
-import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
+import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { t } from '../words/words.ts';
 import { Field } from './Field.tsx';
 import { RequestId, sentence } from './states.tsx';
@@ -20,6 +20,8 @@ export function Dialog({ title, onClose, kind = 'middle', children }: DialogProp
     const opener = document.activeElement;
     const shown = dialog.current;
     if (shown && !shown.open) shown.showModal();
+    // Not at the button that closes it: a person who opened a form goes on by typing.
+    shown?.querySelector<HTMLElement>('form :is(input, select, textarea)')?.focus();
     return () => {
       shown?.close();
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
@@ -129,7 +131,14 @@ export function ReasonDialog(props: ReasonDialogProps) {
               {...(tooShort && { error: t('reason_needed', { n: reason_min }) })}
             >
               {(field) => (
-                <textarea name="reason" rows={3} required={reason === 'needed'} maxLength={1000} {...field} />
+                <textarea
+                  name="reason"
+                  rows={3}
+                  required={reason === 'needed'}
+                  maxLength={1000}
+                  onKeyDown={submitByEnter}
+                  {...field}
+                />
               )}
             </Field>
           )}
@@ -154,4 +163,11 @@ export function ReasonDialog(props: ReasonDialogProps) {
       )}
     </Dialog>
   );
+}
+
+/** As in any field of one line; with Shift a new line begins. */
+function submitByEnter(event: KeyboardEvent<HTMLTextAreaElement>): void {
+  if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
+  event.preventDefault();
+  event.currentTarget.form?.requestSubmit();
 }

@@ -1,0 +1,22 @@
+// English words of the audit log.
+export const en = {
+  title: 'Audit',
+  caption: 'Who did what, newest first; nothing in it can be changed or removed',
+  nothing: 'Nothing has been done yet that is audited.',
+  actor: 'Actor',
+  actor_hint: 'Exactly as it is written',
+  action: 'Action',
+  resource_type: 'Resource',
+  resource_id: 'Id of the resource',
+  site_id: 'Id of the site',
+  when: 'When',
+  number: 'No.',
+  user: 'person',
+  service_role: 'kernel',
+  cron: 'job',
+  resource: 'On what',
+  site: 'Site',
+  payload: 'Details',
+  payload_of: 'Details of entry {id}',
+  only_this: 'Only {what} {value}',
+} as const;

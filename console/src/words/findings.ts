@@ -1,0 +1,11 @@
+// The words of findings and reconciliations.
+import { area } from './area.ts';
+import { en } from './en.findings.ts';
+import { tr } from './tr.findings.ts';
+
+export const t = area(en, tr);
+/** What a type of finding means; a type without words reads as it is. */
+export const typeWord = (type: string): string => {
+  const key = `type_${type}`;
+  return key in en ? (t as (key: string) => string)(key) : type.replaceAll('_', ' ').toLowerCase();
+};

@@ -1,0 +1,47 @@
+// Turkish words of the API reference.
+import type { Translated } from './area.ts';
+import type { en } from './en.reference.ts';
+
+export const tr: Translated<typeof en> = {
+  title: 'API',
+  intro:
+    'Bu konsolun yaptığı her şey, {origin} adresinin ({version} sürümü) şu işlemlerinden geçer. Açıklamalar İngilizcedir.',
+  document: 'OpenAPI belgesi',
+  search: 'İşlem ara',
+  search_hint: 'Yoldan, özetten, açıklamadan ya da hata kodundan sözcükler',
+  found: { one: '{n} işlem', other: '{n} işlem' },
+  nothing: 'Bu sözcükleri taşıyan bir işlem yok.',
+  who: 'Kim çağırabilir',
+  anyone: 'herkes',
+  bearerToken: 'erişim belirteci (Bearer)',
+  cronSecret: 'cron parolası (Bearer)',
+  siteOrigin: 'sitenin bir sayfası (Origin)',
+  apiKey: 'API anahtarı (X-Api-Key)',
+  apiKeyBearer: 'API anahtarı (Bearer)',
+  parameters: 'Parametreler',
+  name: 'Ad',
+  where: 'Yeri',
+  in_path: 'yol',
+  in_query: 'sorgu',
+  in_header: 'başlık',
+  type: 'Tür',
+  meaning: 'Anlamı',
+  required: 'zorunlu',
+  body: 'Gövde',
+  replies: 'Yanıtlar',
+  status: 'Durum',
+  headers: 'Kendine özgü başlıklar',
+  no_body: 'gövdesiz',
+  copy_curl: 'curl olarak kopyala',
+  copied: 'Kopyalandı',
+  curl: 'curl ile',
+  curl_note:
+    'TOKEN, CRON_SECRET ve API_KEY kabuğunuzun değişkenleridir; büyük harfli değerleri siz doldurursunuz.',
+  show_fields: '{name} alanları',
+  any: 'herhangi bir şey',
+  one_of: 'şunlardan biri:',
+  nullable: 'ya da null',
+  list_of: 'liste:',
+  map_of: 'ada göre:',
+  default_is: 'varsayılan {value}',
+};
