@@ -241,10 +241,11 @@ async function showMetrics({ headers, request_id }: HttpRequest): Promise<HttpAn
 async function exportMonth({ headers, query, request_id }: HttpRequest): Promise<HttpAnswer> {
   const identity = await verify(headers.authorization);
   const answer = await requestExport(dispute, identity, query, request_id);
-  return exportAnswer(answer, request_id);
+  return exportAnswer(answer, request_id, /\bapplication\/json\b/.test(headers.accept ?? ''));
 }
 
-function exportAnswer(answer: DisputeAnswer, request_id: string): HttpAnswer {
+/** @param told a page cannot read where a redirect leads: it asks for JSON, and is told. */
+function exportAnswer(answer: DisputeAnswer, request_id: string, told: boolean): HttpAnswer {
   if (answer.kind === 'building') {
     const { found } = answer;
     const location = `/api/billing/dispute-export?site_id=${found.site_id}&year_month=${found.year_month}&export_id=${found.export_id}`;
@@ -272,7 +273,7 @@ function exportAnswer(answer: DisputeAnswer, request_id: string): HttpAnswer {
   }
   const expires = { link_expires_s: link_seconds, url: answer.link, manifest_url: answer.manifest };
   return {
-    status: 303,
+    status: told ? 200 : 303,
     headers: { ...common, location: answer.link },
     body: { ok: true, status: 'ready', ...shown(answer.found), ...expires, request_id },
   };

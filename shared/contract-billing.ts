@@ -26,6 +26,13 @@ const evidence = {
       header: { id: 'SnapshotHash' },
     }),
 };
+const ready = ok({
+  status: z.literal('ready'),
+  ...exported,
+  link_expires_s: z.int(),
+  url: z.url(),
+  manifest_url: z.url().meta({ description: 'Counts and hashes of the export.' }),
+});
 const location = (description: string) => z.string().meta({ description });
 
 export const billingOperations: Operation[] = [
@@ -53,6 +60,12 @@ export const billingOperations: Operation[] = [
         headers: { ...evidence, 'content-disposition': z.string() },
       },
       {
+        status: 200,
+        description: 'Or the link to it, for a caller that accepts `application/json`.',
+        body: ready,
+        headers: { ...evidence, location: location('The export.') },
+      },
+      {
         status: 202,
         description: 'It is being built: come again.',
         body: ok({ status: z.literal('building'), ...exported }),
@@ -64,13 +77,7 @@ export const billingOperations: Operation[] = [
       {
         status: 303,
         description: 'It is ready, at a link that ends by itself.',
-        body: ok({
-          status: z.literal('ready'),
-          ...exported,
-          link_expires_s: z.int(),
-          url: z.url(),
-          manifest_url: z.url().meta({ description: 'Counts and hashes of the export.' }),
-        }),
+        body: ready,
         headers: { ...evidence, location: location('The export.') },
       },
     ],

@@ -33,14 +33,13 @@ async function prove(): Promise<string> {
     .getByRole('button', { name: /^Prove/ })
     .first()
     .click();
-  const ended = main.getByText(/^(Proved|Not proved)/);
+  const ended = main.getByText(/Proved: |Not proved/);
   await ended.first().waitFor({ timeout: 120_000 });
   return (await main.textContent()) ?? '';
 }
 
 inBrowser('an invoice of 100,000 events is proved by the page itself', { timeout: 180_000 }, async () => {
-  expect(await prove()).toContain('117,000');
-  expect(await person.page.getByText(/^Proved/).count()).toBeGreaterThan(0);
+  expect(await prove()).toMatch(/Proved: 117,000 rows, hash [0-9a-f]/);
   expect(person.complaints).toEqual([]);
 });
 
@@ -56,8 +55,7 @@ inBrowser(
         [site.id, day],
       ),
     );
-    const said = await prove();
-    expect(await person.page.getByText(/^Not proved/).count()).toBeGreaterThan(0);
-    expect(said).toContain(day);
+    const named = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' });
+    expect(await prove()).toContain(`1 day is not as it was sealed: ${named.format(new Date(day))}`);
   },
 );

@@ -25,7 +25,8 @@ export async function enter(browser: Browser, stack: TestStack, who: string | De
   const user = typeof who === 'string' ? (demoUsers.find(({ name }) => name === who) as DemoUser) : who;
   const token = await stack.issuer.token(user);
   const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1440, height: 900 } });
-  await context.addInitScript(`localStorage.setItem('admin_token', ${JSON.stringify(token)})`);
+  const keep = `localStorage.setItem('admin_token', ${JSON.stringify(token)})`;
+  await context.addInitScript(`if (location.protocol === 'http:') ${keep}`); // an empty tab has no storage
   const complaints: string[] = [];
   context.on('console', (message) => {
     const refused = message.text().startsWith('Failed to load resource');

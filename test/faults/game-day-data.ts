@@ -10,6 +10,8 @@ import { error, failing } from './game-day-faults.ts';
 const sealed_rows = 700;
 /** More than an answer holds, so that the export is built aside. */
 const export_rows_min = 20_500;
+/** Longer than a build takes: a message that comes while another instance is at it is done. */
+const export_visibility_s = 10;
 const patience = { timeout: 120_000, interval: 500 };
 
 /** Freezes and seals a month of a new site as if so many days ago, and changes a byte of one of its rows behind every guard. */
@@ -35,14 +37,14 @@ async function changedMonth(day: Day, month: string, days_ago: number) {
   return { id, restore: () => add(255) };
 }
 
-const restored = 'the row, from a copy or a backup: it is tampering';
+const restored = 'puts the row back from a copy or a backup: it is tampering';
 
 export const sealedMonth: Scenario[] = [
   {
     dependency: 'Ledger row of a sealed month',
     fault: 'one byte changed',
     alarms: [], // nobody is told before the month is due to leave the ledger
-    by_hand: `${restored}; whoever asks for the proof of the month sees it and its day`,
+    by_hand: `asks for the proof of the month, which names the day; ${restored}`,
     async inject(day) {
       const month = monthsAgo(2);
       const { id, restore } = await changedMonth(day, month, 5);
@@ -96,10 +98,10 @@ export const exportWithoutS3: Scenario = {
   dependency: 'S3',
   fault: 'away while a long export is built',
   alarms: ['export-dead-letters'],
-  by_hand: 'whoever asked asks again, and the dead letter',
+  by_hand: 'asks for the export again, and deletes the dead letter',
   async inject(day) {
     await expect.poll(() => day.load.acknowledged.size, patience).toBeGreaterThan(export_rows_min);
-    await day.visibility('ExportQueue', 1);
+    await day.visibility('ExportQueue', export_visibility_s);
     return failing('s3', error('ServiceUnavailable', 503), { callers: ['export'] })(day);
   },
   look: async (day) => expect([202, 500]).toContain((await askExport(day)).status),

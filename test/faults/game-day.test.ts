@@ -31,7 +31,7 @@ test('while nothing is wrong, no alarm rings', async () => {
 }, 120_000);
 
 test.each(scenarios)(
-  '$dependency: $fault: its alarm rings, nothing is lost, and it becomes well by itself',
+  '$dependency: $fault: what should ring rings, nothing is lost, and it becomes well by itself',
   async (scenario) => {
     played.push({ scenario, result: await play(day, scenario) });
   },
@@ -59,10 +59,11 @@ function show(): void {
     scenario.by_hand ?? '–',
   ]);
   const what =
-    'Six clients send single events and batches the whole day, and repeat what was not answered. Each fault lasts at least four seconds and until its alarm rings; both times are counted from its end. ' +
+    'Six clients send single events and batches the whole day, and repeat what was not answered. Each fault lasts at least three seconds and until its alarm rings; both times are counted from its end. ' +
     'An alarm is the one of the synthesized template, asked by its own expression and threshold about what the stack emitted since the fault began. Metrics of AWS are measured here: 5xx and calls as the clients saw them, ' +
     'invocations and their failures, visible messages as SQS says them; metrics that nothing here stands for (durations, ages, capacity) are not asked, and the evaluation periods are not waited for. ' +
-    'A message comes again after four seconds, not three minutes (one second, not sixteen minutes, where dead letters are awaited); the minute before recover takes a row, and its schedule of five, are not waited for.';
+    'Where the consumer fails, each client rests a second between two requests, for its pollers do not grow here. ' +
+    'A message comes again after four seconds, not three minutes (one second where dead letters are awaited, ten instead of sixteen minutes for an export); the minute before recover takes a row, and its schedule of five, are not waited for.';
   const printed = `${what}\n\n${table(head, rows)}\n\n${acknowledged} events acknowledged in ${played.length} of ${scenarios.length} faults.`;
   process.stdout.write(`\nGame day\n\n${printed}\n`);
   writeSection('40-game-day', 'Game day', printed);

@@ -13,9 +13,11 @@ import { openRig, type Rig } from './rig.ts';
 
 /** Long enough that a message outlives a fault of seconds, as three minutes do one of minutes. */
 export const visibility_s = 4;
-const rest_ms = 40;
-const fault_ms = 4_000;
-const patience = { timeout: 60_000, interval: 250 };
+const rest_ms = 20;
+const fault_ms = 3_000;
+const patience = { timeout: 120_000, interval: 250 };
+/** So that what is under way between two looks is less than the hundredth from which a counter counts as adrift. */
+const warm_events = 15_000;
 /** From there on the rows that no message moves are moved by recover. */
 const recover_after_ms = (visibility_s + 1) * 1_000;
 const poll_ms = 250;
@@ -90,7 +92,7 @@ export async function openDay(assembly: string): Promise<Day> {
     },
   };
   await day.visibility('DeliveryQueue', visibility_s);
-  await load.acknowledgedSince(0);
+  while (load.acknowledged.size < warm_events) await load.acknowledgedSince(performance.now());
   return day;
 }
 
@@ -98,6 +100,7 @@ export async function openDay(assembly: string): Promise<Day> {
 export async function play(day: Day, scenario: Scenario): Promise<Result> {
   const { load, rig, watch } = day;
   const { alarms, inject, look, mended } = scenario;
+  load.rest_ms = rest_ms;
   const since = watch.now();
   const before = { in_doubt: load.in_doubt.size, committed: load.committed_in_doubt };
   const end = await inject(day);

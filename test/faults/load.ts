@@ -30,6 +30,8 @@ export interface Load {
   in_doubt: Set<string>;
   /** Of those, the ones that the repetition found in the ledger already. */
   committed_in_doubt: number;
+  /** How long a client rests after what was acknowledged; may be changed while it runs. */
+  rest_ms: number;
   /** Answers so far, and those of them that were 5xx. */
   answered: Answered;
   /** Resolves when a request that began after that moment is acknowledged. */
@@ -48,7 +50,7 @@ interface Result {
   status: string;
 }
 
-/** Half of the clients send single events, the others batches; each rests after what was acknowledged. */
+/** Half of the clients send single events, the others batches. */
 export function startLoad(url: string, site: Site, { rest_ms = 0 } = {}): Load {
   const waiting: { since: number; resolve: () => void }[] = [];
   let stopped = Number.POSITIVE_INFINITY;
@@ -56,6 +58,7 @@ export function startLoad(url: string, site: Site, { rest_ms = 0 } = {}): Load {
     acknowledged: new Set(),
     in_doubt: new Set(),
     committed_in_doubt: 0,
+    rest_ms,
     answered: { calls: 0, failed: 0 },
     acknowledgedSince: (since) => {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -88,7 +91,7 @@ export function startLoad(url: string, site: Site, { rest_ms = 0 } = {}): Load {
         const results = await post(url, site, ids, load.answered);
         if (results) {
           acknowledge(results, began);
-          if (rest_ms > 0) await sleep(rest_ms);
+          if (load.rest_ms > 0) await sleep(load.rest_ms);
           break;
         }
         for (const id of ids) load.in_doubt.add(id);

@@ -294,6 +294,10 @@ describe('what the stack answers', () => {
     expect((await exported(site.public_id, 'owner', { export_id: '999' })).status).toBe(404);
     expect((await exported(site.public_id, 'owner', { year_month: '2026-1' })).status).toBe(400);
     expect((await exported(long.public_id)).status).toBe(303);
+    const headers = { accept: 'application/json' };
+    const query = { site_id: long.public_id, year_month: month };
+    const linked = await ask('exportDispute', { as: 'owner', query, headers });
+    expect(linked).toMatchObject({ status: 200, body: { status: 'ready', url: expect.any(String) } });
     expect((await building).status).toBe(202);
   });
 

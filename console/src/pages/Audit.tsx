@@ -105,7 +105,7 @@ function columns(only: (name: Filter, value: string) => void): Column<AuditEntry
       ...{ id: 'payload', header: t('payload'), text: (row) => JSON.stringify(row.payload) },
       cell: (row) => (
         <details className="payload">
-          <summary aria-label={t('payload_of', { id: row.id })}>{preview(row.payload)}</summary>
+          <summary>{preview(row.payload)}</summary>
           <pre>{JSON.stringify({ ...row.payload, resource_id: row.resource_id }, null, 2)}</pre>
         </details>
       ),

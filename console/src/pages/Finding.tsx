@@ -8,7 +8,7 @@ import { Page, Section } from '../parts/Page.tsx';
 import { Show } from '../parts/states.tsx';
 import { When } from '../parts/When.tsx';
 import '../styles/money.css';
-import { t, typeWord } from '../words/findings.ts';
+import { messageOf, t, typeWord } from '../words/findings.ts';
 import { formatCount, formatDuration } from '../words/format.ts';
 import { t as money } from '../words/money.ts';
 import { t as shell } from '../words/words.ts';
@@ -47,12 +47,13 @@ function Found({ finding }: { finding: Whole }) {
   const [movement, setMovement] = useState<string>();
   return (
     <>
-      <p className="lead">{finding.message}</p>
+      <p className="lead">{messageOf(finding)}</p>
       <Steps finding={finding} />
       <Section title={t('sides')}>
         <SidesTable finding={finding} />
         <details>
           <summary>{t('raw')}</summary>
+          <p>{finding.message}</p>
           <pre>{JSON.stringify(finding.raw, null, 2)}</pre>
         </details>
       </Section>

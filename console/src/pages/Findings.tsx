@@ -9,7 +9,7 @@ import { Page } from '../parts/Page.tsx';
 import { When } from '../parts/When.tsx';
 import { useViewer } from '../session/viewer.ts';
 import '../styles/money.css';
-import { t, typeWord } from '../words/findings.ts';
+import { messageOf, t, typeWord } from '../words/findings.ts';
 import { formatDuration } from '../words/format.ts';
 import { t as money } from '../words/money.ts';
 import { Ages } from './findings/Ages.tsx';
@@ -26,7 +26,7 @@ type View = { readonly [Name in keyof typeof defaults]: string };
 
 export default function Findings() {
   const { session } = useViewer();
-  const [view, setView, { filtered, clear }] = useView(defaults);
+  const [view, setView, { clear }] = useView(defaults);
   const { sort, ...query } = view;
   const list = useList(
     'GET /api/v1/payments/reconciliation/findings',
@@ -42,10 +42,11 @@ export default function Findings() {
       live: true,
     },
   );
-  const narrowed = filtered || view.status === '';
+  // Which status is shown is a view, not a filter: with none open, all is well.
+  const { status, tenant_id, ...narrowing } = query;
   return (
     <Page title={t('title')} as_of_ms={list.as_of_ms} actions={<Reload />}>
-      <Ages tenant_id={view.tenant_id} />
+      <Ages tenant_id={tenant_id} />
       <FindingFilters
         view={view}
         apply={setView}
@@ -57,15 +58,15 @@ export default function Findings() {
         columns={columns()}
         list={list}
         rowKey={(row) => row.id}
-        filtered={narrowed}
+        filtered={Object.values(narrowing).some(Boolean)}
         clear={clear}
-        nothing={t('nothing_open')}
+        nothing={status === 'OPEN' ? t('nothing_open') : t('nothing')}
         csv="findings"
         sort={sort}
         onSort={(next) => setView({ sort: next }, true)}
         rowTone={(row) => (row.status === 'OPEN' && row.severity === 'CRITICAL' ? 'bad' : undefined)}
       />
-      <Runs tenant_id={view.tenant_id} />
+      <Runs tenant_id={tenant_id} />
     </Page>
   );
 }
@@ -99,7 +100,7 @@ function FindingFilters({ view, apply, clear, mine }: FilterProps) {
       {text('owner', t('owner'))}
       {text('player_id', money('player'))}
       {text('tx_id', t('tx_id'))}
-      <TenantField value={view.tenant_id} />
+      <TenantField value={view.tenant_id} nothing={t('no_tenant')} />
       <button type="button" onClick={mine}>
         {t('mine')}
       </button>
@@ -125,7 +126,7 @@ const columns = (): Column<Row>[] => [
   },
   { id: 'status', header: t('status'), cell: (row) => <Status of={row} />, text: (row) => row.status },
   { id: 'provider', header: t('provider'), cell: (row) => row.provider, text: (row) => row.provider },
-  { id: 'message', header: t('message'), cell: (row) => row.message, text: (row) => row.message },
+  { id: 'message', header: t('message'), cell: messageOf, text: (row) => row.message },
   {
     id: 'found',
     header: t('found'),

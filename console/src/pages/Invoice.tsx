@@ -10,21 +10,26 @@ import { Page } from '../parts/Page.tsx';
 import { Show } from '../parts/states.tsx';
 import { When } from '../parts/When.tsx';
 import { compareDays, type Verdict } from '../prove/judge.ts';
-import { formatMonth } from '../words/format.ts';
+import { formatInstant, formatMonth } from '../words/format.ts';
 import { t } from '../words/invoices.ts';
 import { State } from './Invoices.tsx';
 import { CorrectionTables } from './invoices/Corrections.tsx';
 import { DayRows } from './invoices/DayRows.tsx';
 import { Days } from './invoices/Days.tsx';
 import { Draft } from './invoices/Draft.tsx';
-import { corrected, monthAfter } from './invoices/figures.ts';
+import { corrected, monthAfter, openMonth } from './invoices/figures.ts';
 import { Prove } from './invoices/Prove.tsx';
 import '../styles/invoices.css';
 
 export default function Invoice() {
   const { ref = '', month = '' } = useParams();
-  const read = useRead('GET /api/sites/{ref}/invoices/{month}', { path: { ref, month } });
-  const open = read.error instanceof ApiError && read.error.code === 'month_not_frozen';
+  const begun = month >= openMonth(); // it cannot be frozen, so the kernel is not asked
+  const read = useRead(
+    'GET /api/sites/{ref}/invoices/{month}',
+    { path: { ref, month } },
+    { enabled: !begun },
+  );
+  const open = begun || (read.error instanceof ApiError && read.error.code === 'month_not_frozen');
   const list = useRead(
     'GET /api/sites/{ref}/invoices',
     { path: { ref }, query: { cursor: monthAfter(month, 1), limit: 1 } },
@@ -44,7 +49,7 @@ export default function Invoice() {
       }
     >
       {open ? (
-        <Draft ref_={ref} />
+        <Draft ref_={ref} month={month} />
       ) : (
         <Show read={read}>
           {({ proof }) => (
@@ -70,7 +75,7 @@ function Frozen(props: { ref_: string; proof: InvoiceProof; invoice: Listed | un
           label={t('billed')}
           value={<Count value={proof.event_count} />}
           unit={t('unit')}
-          as_of={proof.frozen_at}
+          note={formatInstant(proof.frozen_at)}
         />
         <Stat label={t('overage')} value={<Count value={proof.overage_count} />} unit={t('unit')} />
         <Stat

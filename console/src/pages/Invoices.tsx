@@ -5,7 +5,7 @@ import { useList } from '../api/query.ts';
 import { Id } from '../parts/Copy.tsx';
 import { type Column, DataTable } from '../parts/DataTable.tsx';
 import { Badge, Count } from '../parts/numbers.tsx';
-import { Page } from '../parts/Page.tsx';
+import { Page, Section } from '../parts/Page.tsx';
 import { Failed, Loading, Nothing } from '../parts/states.tsx';
 import { When } from '../parts/When.tsx';
 import { formatMonth } from '../words/format.ts';
@@ -47,15 +47,17 @@ function OfSite({ ref_: ref, site }: { ref_: string; site: NamedSite | undefined
   return (
     <>
       <Draft ref_={ref} site={site} newest={list.newest ? undefined : list.rows} />
-      <DataTable
-        caption={t('caption', { site: site?.name ?? ref })}
-        columns={columns(ref)}
-        list={list}
-        rowKey={(row) => row.year_month}
-        nothing={t('nothing')}
-        csv={`invoices-${ref}`}
-        rowTone={(row) => (row.hash_version === 0 ? 'warn' : undefined)}
-      />
+      <Section title={t('frozen_months')}>
+        <DataTable
+          caption={t('caption', { site: site?.name ?? ref })}
+          columns={columns(ref)}
+          list={list}
+          rowKey={(row) => row.year_month}
+          nothing={t('nothing')}
+          csv={`invoices-${ref}`}
+          rowTone={(row) => (row.hash_version === 0 ? 'warn' : undefined)}
+        />
+      </Section>
     </>
   );
 }

@@ -60,7 +60,7 @@ function Told({ migration }: { migration: Migration }) {
         </button>
       )}
       {checkpoint && 'scanned' in checkpoint && <Tally tally={checkpoint} />}
-      <section className="section pairs-card">
+      <section className="section card">
         <dl className="pairs">
           <dt>{t('type')}</dt>
           <dd>{t(type)}</dd>

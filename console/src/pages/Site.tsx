@@ -17,7 +17,7 @@ import { PlanCard } from './site/PlanCard.tsx';
 import { QuotaCard } from './site/QuotaCard.tsx';
 import { Sides } from './site/Sides.tsx';
 import { Tracker } from './site/Tracker.tsx';
-import { Waterfall } from './site/Waterfall.tsx';
+import { type SiteUsage, Waterfall } from './site/Waterfall.tsx';
 import { MonthSelect, monthOf } from './sites/months.tsx';
 import '../styles/sites.css';
 
@@ -67,14 +67,12 @@ export default function Site() {
   );
 }
 
-type UsageRead = Read<import('../api/client.ts').Answer<'GET /api/sites/{ref}/usage'>>;
-
 function Usage(props: {
   site: string;
   public_id: string;
   origin: string | undefined;
   month: string;
-  usage: UsageRead;
+  usage: Read<SiteUsage>;
 }) {
   const { site, public_id, origin, month, usage } = props;
   const current = month === '' || month === monthOf();

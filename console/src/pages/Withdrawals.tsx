@@ -34,7 +34,7 @@ const dayAfter = (day: string) =>
   /^\d{4}-\d\d-\d\d$/.test(day) ? new Date(Date.parse(day) + day_ms).toISOString().slice(0, 10) : day;
 
 export default function Withdrawals() {
-  const [view, setView, { filtered, clear }] = useView(defaults);
+  const [view, setView, { clear }] = useView(defaults);
   const { state, player_id, date_from, tenant_id } = view;
   const filter = { player_id, date_from, date_to: dayAfter(view.date_to), tenant_id };
   const inState = state === all ? {} : { state: state as State };
@@ -73,9 +73,9 @@ export default function Withdrawals() {
           columns={useColumns(setAction, (id) => setView({ id }))}
           list={list}
           rowKey={(row) => row.id}
-          filtered={filtered}
+          filtered={Boolean(player_id || date_from || view.date_to)}
           clear={clear}
-          nothing={t('nothing_here')}
+          nothing={state === all ? t('nothing') : t('nothing_here')}
           sort={view.sort || '-created'}
           onSort={(next) => setView({ sort: next })}
           rowTone={(row) =>

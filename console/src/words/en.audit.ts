@@ -17,6 +17,5 @@ export const en = {
   resource: 'On what',
   site: 'Site',
   payload: 'Details',
-  payload_of: 'Details of entry {id}',
   only_this: 'Only {what} {value}',
 } as const;

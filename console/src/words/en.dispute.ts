@@ -16,7 +16,6 @@ export const en = {
   rows: 'Rows',
   rows_unit: 'rows',
   size: 'Size, about',
-  size_unit: 'MB',
   corrections: 'Corrections after the rows',
   corrections_unit: 'corrections',
   columns: 'Columns',

@@ -11,7 +11,6 @@ export const en = {
   month: 'Month',
   verdict: 'Verdict',
   day: 'Day (UTC)',
-  day_any: 'any day',
   caption: 'Ledger rows of {site}, {period} (UTC), newest first',
   nothing: 'This site has no row in this month yet. Duplicates and invalid events leave none.',
   verdict_all: 'all rows',

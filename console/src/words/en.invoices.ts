@@ -6,6 +6,7 @@ export const en = {
   site_id: 'Public id or id of the site',
   no_site: 'No site of yours has invoices to see.',
   caption: 'Frozen months of {site}, newest first (UTC months)',
+  frozen_months: 'Frozen months',
   nothing: 'No month is frozen yet. A month is frozen on the first day of the next one.',
   month: 'Month',
   events: 'Billed',
@@ -25,6 +26,7 @@ export const en = {
   prove: 'Prove',
   prove_of: 'Prove {month}',
   draft: 'Draft',
+  draft_ended: '{month}, ended and not frozen yet',
   draft_title: '{month}, still open',
   draft_text: 'Usage so far; the month is frozen after it ends, and what comes later becomes a correction.',
   draft_ledger: 'In the ledger so far',
@@ -63,6 +65,8 @@ export const en = {
   proof: 'Proof',
   proof_text:
     'This browser fetches every row of the month, hashes each with SHA-256, counts them, and compares the result with the seal and the invoice of the freeze. It does not ask the kernel for a verdict.',
+  proof_text_archive:
+    'The rows of the month have left the ledger. This browser adds up the days of its seal, recomputes its hashes, and compares them with the invoice of the freeze. It does not ask the kernel for a verdict.',
   prove_rows: { one: 'Prove: recount {n} row', other: 'Prove: recount {n} rows' },
   proving: 'Rows recounted',
   took: '{rows} rows in {seconds} s',
@@ -82,7 +86,7 @@ export const en = {
   where: 'Where it differs',
   where_caption: 'Days of {month} that are not as they were sealed',
   where_text:
-    'The seal holds a hash of each day and none of single rows: it names the day, and the rows of that day are below.',
+    'The seal holds a hash of each day and none of single rows: it names the day, whose rows are a click away.',
   missing: { one: '{n} row is missing', other: '{n} rows are missing' },
   added: { one: '{n} row was added', other: '{n} rows were added' },
   changed: 'The same number of rows; at least one byte of one row was changed',

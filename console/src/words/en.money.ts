@@ -1,7 +1,6 @@
 // English words that all pages of money share.
 export const en = {
   tenant: 'Tenant',
-  tenant_any: 'Default tenant',
   currency: 'Currency',
   any: 'Any',
   player: 'Player',

@@ -87,7 +87,6 @@ export const en = {
   by: 'By',
   reason: 'Reason',
   change_plan: 'plan: {what}',
-  change_first: 'first plan: {what}',
   change_same: 'set again, nothing differs',
   change_unblock: 'unblocked: limit {limit} until {when}',
   change_unblock_end: 'unblock ended',

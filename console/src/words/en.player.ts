@@ -2,8 +2,6 @@
 export const en = {
   title: 'My wallet',
   intro: 'An example of how a product embeds the API: every figure and refusal here comes from it.',
-  opening: 'Opening your wallet …',
-  not_opened: 'Your wallet could not be opened: {error}',
   balance: 'Balance',
   available: 'Available',
   held: 'Held for withdrawals',
@@ -55,5 +53,6 @@ export const en = {
   cancel_consequence: '{amount} become available again. You may ask for another withdrawal afterwards.',
   cancel_amount: 'Take {amount} back',
   canceled: 'Taken back: {amount} are available again.',
+  state_requested: 'In review',
   state_note_unknown: 'Being clarified with the payment provider.',
 } as const;

@@ -16,7 +16,6 @@ export const en = {
   last_event: 'Last event',
   events_unit: 'events',
   closed: 'closed',
-  unlimited: 'not enforced',
   projected: 'projected {percent} on {day}',
   projected_over: 'projected {percent} on {day}: above the limit',
   limit_zero: 'the limit is 0',
@@ -34,8 +33,6 @@ export const en = {
   to_invoices: 'Invoices',
   to_plans: 'Plans',
   to_jobs: 'Jobs',
-  frozen_badge: 'frozen',
-  open_badge: 'open',
   state_within: 'within the limit',
   state_overage: 'in overage',
   state_exhausted: 'exhausted: events are refused',
@@ -51,7 +48,6 @@ export const en = {
   term: 'Term',
   events: 'Events',
   share: 'Share',
-  why: 'What it is',
   received: 'Received',
   received_why: 'The sum of what was decided on each event: all the lines down to what was counted.',
   duplicate: 'Duplicates',
@@ -95,8 +91,8 @@ export const en = {
   last_run_hidden: 'Your role does not show reconciliation.',
   last_run_of: '{state} after {n} attempts',
   last_run_error: 'It ended with: {error}',
-  corrected: 'It corrected the usage row by',
-  counter_before: 'The fast counter was off by',
+  corrected: 'Its last good run corrected the usage row by',
+  counter_before: 'The fast counter was then off by',
   what_next: 'What will be done',
   next_frozen: 'The month is frozen: nothing is changed any more. A correction is booked in an open month.',
   next_dead:
@@ -107,7 +103,6 @@ export const en = {
   next_nothing: 'Nothing: there is no difference.',
   undelivered_next:
     'A ledger row that was not delivered stays billed; its payload must be found in the archive.',
-  row_of_job: { one: '{n} row', other: '{n} rows' },
 
   days: 'Days',
   days_title: 'Events by UTC day and verdict',

@@ -20,8 +20,6 @@ export const en = {
   account: 'Account',
   account_title: 'Account {name}',
   opened: 'Opened',
-  open_wallet: 'Wallet',
-  wallet_of: 'Wallet of a player',
   find_wallet: 'Open a wallet',
   player_id: 'Player ID',
   open: 'Open',

@@ -110,7 +110,6 @@ export const en = {
   event_paid: 'Paid',
   by: 'by',
   attempts: 'Payouts',
-  attempts_caption: 'Each try to pay, with its key at the provider',
   attempts_none: 'Nobody has tried to pay it yet.',
   attempt: 'Try',
   attempt_status: 'Status',
@@ -122,7 +121,5 @@ export const en = {
   attempt_unknown: 'no answer',
   attempt_succeeded: 'paid',
   attempt_failed: 'failed',
-  wallet_link: 'Wallet of the player',
-  movement_of: 'Movement',
   not_withdrawal: 'This id is of a movement of the books, not of a withdrawal.',
 } as const;

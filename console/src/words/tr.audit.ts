@@ -20,6 +20,5 @@ export const tr: Translated<typeof en> = {
   resource: 'Neyin üzerinde',
   site: 'Site',
   payload: 'Ayrıntılar',
-  payload_of: '{id} numaralı kaydın ayrıntıları',
   only_this: 'Yalnızca {what} {value}',
 };

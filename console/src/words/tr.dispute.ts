@@ -19,7 +19,6 @@ export const tr: Translated<typeof en> = {
   rows: 'Satır',
   rows_unit: 'satır',
   size: 'Yaklaşık boyut',
-  size_unit: 'MB',
   corrections: 'Satırlardan sonra gelen düzeltmeler',
   corrections_unit: 'düzeltme',
   columns: 'Sütunlar',

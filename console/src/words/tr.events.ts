@@ -14,7 +14,6 @@ export const tr: Translated<typeof en> = {
   month: 'Ay',
   verdict: 'Karar',
   day: 'Gün (UTC)',
-  day_any: 'her gün',
   caption: '{site} sitesinin defter satırları, {period} (UTC), en yeni üstte',
   nothing: 'Bu sitenin bu ayda henüz satırı yok. Yinelenen ve geçersiz olaylar satır bırakmaz.',
   verdict_all: 'bütün satırlar',

@@ -9,6 +9,7 @@ export const tr: Translated<typeof en> = {
   site_id: 'Sitenin açık kimliği ya da kimliği',
   no_site: 'Faturalarını görebileceğiniz bir siteniz yok.',
   caption: '{site} için dondurulmuş aylar, en yenisi önce (UTC aylar)',
+  frozen_months: 'Dondurulmuş aylar',
   nothing: 'Henüz dondurulmuş bir ay yok. Her ay, bir sonraki ayın ilk günü dondurulur.',
   month: 'Ay',
   events: 'Faturalanan',
@@ -28,6 +29,7 @@ export const tr: Translated<typeof en> = {
   prove: 'Kanıtla',
   prove_of: '{month} ayını kanıtla',
   draft: 'Taslak',
+  draft_ended: '{month}, bitti ama henüz dondurulmadı',
   draft_title: '{month}, hâlâ açık',
   draft_text: 'Şu ana kadarki kullanım; ay bitince dondurulur, sonradan gelenler düzeltme olarak işlenir.',
   draft_ledger: 'Şu ana kadar defterde',
@@ -66,6 +68,8 @@ export const tr: Translated<typeof en> = {
   proof: 'Kanıt',
   proof_text:
     'Bu tarayıcı ayın bütün satırlarını indirir, her birinin SHA-256 özetini alır, satırları sayar ve sonucu dondurma anındaki mühürle ve faturayla karşılaştırır. Sonucu çekirdeğe sormaz.',
+  proof_text_archive:
+    'Ayın satırları defterden ayrıldı. Bu tarayıcı mühürdeki günleri toplar, özetleri yeniden hesaplar ve dondurma anındaki faturayla karşılaştırır. Sonucu çekirdeğe sormaz.',
   prove_rows: { one: 'Kanıtla: {n} satırı yeniden say', other: 'Kanıtla: {n} satırı yeniden say' },
   proving: 'Yeniden sayılan satır',
   took: '{seconds} saniyede {rows} satır',
@@ -85,7 +89,7 @@ export const tr: Translated<typeof en> = {
   where: 'Fark nerede',
   where_caption: '{month} ayında mühürlendiği gibi olmayan günler',
   where_text:
-    'Mühür tek tek satırların değil, her günün özetini tutar: günü söyler, o günün satırları da aşağıdadır.',
+    'Mühür tek tek satırların değil, her günün özetini tutar: günü söyler; o günün satırları bir tık ötededir.',
   missing: { one: '{n} satır eksik', other: '{n} satır eksik' },
   added: { one: '{n} satır eklenmiş', other: '{n} satır eklenmiş' },
   changed: 'Satır sayısı aynı; en az bir satırın en az bir baytı değişmiş',

@@ -4,7 +4,6 @@ import type { en } from './en.money.ts';
 
 export const tr: Translated<typeof en> = {
   tenant: 'Kiracı',
-  tenant_any: 'Varsayılan kiracı',
   currency: 'Para birimi',
   any: 'Hepsi',
   player: 'Oyuncu',

@@ -90,7 +90,6 @@ export const tr: Translated<typeof en> = {
   by: 'Kim',
   reason: 'Gerekçe',
   change_plan: 'plan: {what}',
-  change_first: 'ilk plan: {what}',
   change_same: 'yeniden belirlendi, fark yok',
   change_unblock: 'engel kaldırıldı: {when} anına kadar sınır {limit}',
   change_unblock_end: 'kaldırma sona erdi',

@@ -5,8 +5,6 @@ import type { en } from './en.player.ts';
 export const tr: Translated<typeof en> = {
   title: 'Cüzdanım',
   intro: 'Bir ürünün API’yi nasıl gömdüğüne örnek: buradaki her rakam ve her ret ondan gelir.',
-  opening: 'Cüzdanınız açılıyor …',
-  not_opened: 'Cüzdanınız açılamadı: {error}',
   balance: 'Bakiye',
   available: 'Kullanılabilir',
   held: 'Para çekimi için bloke',
@@ -59,5 +57,6 @@ export const tr: Translated<typeof en> = {
     '{amount} yeniden kullanılabilir olur. Ardından başka bir para çekimi talep edebilirsiniz.',
   cancel_amount: '{amount} geri al',
   canceled: 'Geri alındı: {amount} yeniden kullanılabilir.',
+  state_requested: 'İnceleniyor',
   state_note_unknown: 'Ödeme sağlayıcısıyla netleştiriliyor.',
 };

@@ -23,8 +23,6 @@ export const tr: Translated<typeof en> = {
   account: 'Hesap',
   account_title: 'Hesap: {name}',
   opened: 'Açılış',
-  open_wallet: 'Cüzdan',
-  wallet_of: 'Oyuncu cüzdanı',
   find_wallet: 'Cüzdan aç',
   player_id: 'Oyuncu kimliği',
   open: 'Aç',

@@ -114,7 +114,6 @@ export const tr: Translated<typeof en> = {
   event_paid: 'Ödendi',
   by: 'yapan:',
   attempts: 'Ödeme denemeleri',
-  attempts_caption: 'Her ödeme denemesi, sağlayıcıdaki anahtarıyla',
   attempts_none: 'Henüz kimse ödemeyi denemedi.',
   attempt: 'Deneme',
   attempt_status: 'Durum',
@@ -126,7 +125,5 @@ export const tr: Translated<typeof en> = {
   attempt_unknown: 'yanıt yok',
   attempt_succeeded: 'ödendi',
   attempt_failed: 'başarısız',
-  wallet_link: 'Oyuncunun cüzdanı',
-  movement_of: 'Hareket',
   not_withdrawal: 'Bu kimlik bir para çekimine değil, defterlerdeki bir harekete ait.',
 };

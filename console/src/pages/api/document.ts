@@ -111,6 +111,13 @@ export function curlOf(document: Document, operation: Operation, origin: string)
   ].join(' \\\n  ');
 }
 
+const examples: Record<string, string> = {
+  date: '2026-01-31',
+  'date-time': '2026-01-31T00:00:00Z',
+  uuid: '00000000-0000-4000-8000-000000000000',
+  uri: 'https://example.com/',
+};
+
 /** A value of the schema with what it requires. */
 export function exampleOf(document: Document, schema: Schema, depth = 0): unknown {
   const { of } = resolve(document, schema);
@@ -129,5 +136,5 @@ export function exampleOf(document: Document, schema: Schema, depth = 0): unknow
   if (type === 'array') return of.items ? [exampleOf(document, of.items, depth + 1)] : [];
   if (type === 'boolean') return false;
   if (type === 'integer' || type === 'number') return of.minimum ?? 1;
-  return 'TEXT';
+  return examples[of.format ?? ''] ?? 'TEXT';
 }

@@ -7,7 +7,7 @@ import { Failed, Loading } from '../../parts/states.tsx';
 import { languageTag } from '../../shell/settings.ts';
 import { t } from '../../words/dispute.ts';
 import { formatCount, formatMonth } from '../../words/format.ts';
-import { invoicePath, monthAfter } from '../invoices/figures.ts';
+import { invoicePath, monthAfter, openMonth } from '../invoices/figures.ts';
 
 const inline_rows_max = 20_000;
 const columns = 'created_at,idempotency_key,idempotency_version,billing_state,billable';
@@ -28,9 +28,7 @@ export function Preview({ ref_: ref, name, month, back, go }: PreviewProps) {
   if (known.rows === undefined) return <Loading />;
   const { rows, proof, corrections } = known;
   const count = formatCount(rows);
-  const size = new Intl.NumberFormat(languageTag(), { maximumSignificantDigits: 2 }).format(
-    (Number(rows) * row_bytes) / 1e6,
-  );
+  const size = sizeOf(Number(rows) * row_bytes);
   const long = BigInt(rows) > inline_rows_max;
   return (
     <>
@@ -43,7 +41,7 @@ export function Preview({ ref_: ref, name, month, back, go }: PreviewProps) {
           href={proof ? invoicePath(ref, month) : `/sites/${ref}`}
           note={t(long ? 'long_note' : 'inline_note')}
         />
-        <Stat label={t('size')} value={size} unit={t('size_unit')} />
+        <Stat label={t('size')} value={size} />
         <Stat
           label={t('corrections')}
           value={<Count value={corrections ?? 0} />}
@@ -94,10 +92,23 @@ export function Preview({ ref_: ref, name, month, back, go }: PreviewProps) {
   );
 }
 
+/** "33 kB", "8.2 MB" */
+function sizeOf(bytes: number): string {
+  const large = bytes >= 1e6;
+  return new Intl.NumberFormat(languageTag(), {
+    ...{ style: 'unit', unit: large ? 'megabyte' : 'kilobyte', maximumSignificantDigits: 2 },
+  }).format(bytes / (large ? 1e6 : 1e3));
+}
+
 /** A frozen month says it by its proof, an open one by its usage. */
 function usePreview(ref: string, month: string) {
-  const proof = useRead('GET /api/sites/{ref}/invoices/{month}', { path: { ref, month } });
-  const open = proof.error instanceof ApiError && proof.error.code === 'month_not_frozen';
+  const begun = month >= openMonth(); // it cannot be frozen, so the kernel is not asked
+  const proof = useRead(
+    'GET /api/sites/{ref}/invoices/{month}',
+    { path: { ref, month } },
+    { enabled: !begun },
+  );
+  const open = begun || (proof.error instanceof ApiError && proof.error.code === 'month_not_frozen');
   const usage = useRead('GET /api/sites/{ref}/usage', { path: { ref }, query: { month } }, { enabled: open });
   const invoice = useRead(
     'GET /api/sites/{ref}/invoices',

@@ -35,14 +35,16 @@ export function Runs({ tenant_id }: { tenant_id: string }) {
       }
     >
       <Drift runs={list.rows ?? []} />
-      <DataTable
-        caption={t('runs_caption')}
-        columns={columns()}
-        list={{ ...list, total: read.answer?.meta.total }}
-        rowKey={(run) => run.id}
-        nothing={t('runs_nothing')}
-        csv="reconciliations"
-      />
+      <div className="movements">
+        <DataTable
+          caption={t('runs_caption')}
+          columns={columns()}
+          list={{ ...list, total: read.answer?.meta.total }}
+          rowKey={(run) => run.id}
+          nothing={t('runs_nothing')}
+          csv="reconciliations"
+        />
+      </div>
       {asking && <Reconcile tenant_id={tenant_id} onClose={() => setAsking(false)} />}
     </Section>
   );
@@ -92,7 +94,8 @@ const columns = (): Column<Run>[] => [
     header: t('run_window'),
     cell: (run) => (
       <>
-        <When at={run.window_start} /> – <When at={run.window_end} />
+        <When at={run.window_start} /> –<br />
+        <When at={run.window_end} />
       </>
     ),
     text: (run) => `${run.window_start}/${run.window_end}`,
@@ -126,13 +129,7 @@ const columns = (): Column<Run>[] => [
   {
     id: 'written',
     header: t('run_written'),
-    align: 'end',
-    cell: ({ dry_run, ...run }) =>
-      dry_run ? (
-        <span className="muted">–</span>
-      ) : (
-        <span className="number">{written({ dry_run, ...run })}</span>
-      ),
+    cell: (run) => (run.dry_run ? <span className="muted">–</span> : written(run)),
     text: written,
   },
   {
@@ -148,7 +145,7 @@ const columns = (): Column<Run>[] => [
 
 const written = (run: Run) => {
   const { new: fresh = '0', reopened = '0', resolved = '0' } = statsOf(run);
-  return `${fresh} / ${reopened} / ${resolved}`;
+  return t('written', { fresh, reopened, resolved });
 };
 
 function Differences({ run }: { run: Run }) {

@@ -5,7 +5,7 @@ import { When } from '../../parts/When.tsx';
 import { t } from '../../words/findings.ts';
 import { word } from '../../words/money.ts';
 import type { Whole } from './kinds.ts';
-import { differs, type Fields, sidesOf } from './sides.ts';
+import { differs, type Fields, notMoved, sidesOf } from './sides.ts';
 
 const names = ['kind', 'amount_minor', 'currency', 'state', 'balance', 'ref', 'at'] as const;
 type Name = (typeof names)[number];
@@ -48,6 +48,7 @@ export function SidesTable({ finding }: { finding: Whole }) {
 
 function Cell({ name, side }: { name: Name; side: Fields | undefined }) {
   const value = side?.[name];
+  if (value === undefined && name === 'kind' && notMoved(side)) return <td>{t('not_moved')}</td>;
   if (value === undefined) return <td className="muted">{side ? '–' : t('side_none')}</td>;
   return <td>{written(name, value, side?.currency)}</td>;
 }
@@ -57,6 +58,7 @@ function written(name: Name, value: string, currency: string | undefined) {
   if (name === 'at') return <When at={value} />;
   if (name === 'kind') return word('kind', value);
   if (name === 'state') return word('state', value);
+  if (name === 'currency') return value;
   if (name === 'balance') return <span className="number">{value}</span>;
   return <code>{value}</code>;
 }

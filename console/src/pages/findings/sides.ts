@@ -45,12 +45,15 @@ export function sidesOf({ raw }: Pick<Whole, 'raw'>): Sides | undefined {
   return undefined;
 }
 
+/** The ledger knows what was asked for, and has moved nothing: it tells a state in the place of a movement. */
+export const notMoved = (side: Fields | undefined) => side?.state !== undefined && side.kind === undefined;
+
 /** Names that both sides should say alike; times and the provider's own names differ by nature. */
 const compared = ['kind', 'amount_minor', 'currency', 'balance'];
 
 export function differs(name: string, { left, right }: Sides): boolean {
   if (!left || !right) return true;
-  if (name === 'state') return left.state === undefined;
+  if (name === 'kind' && notMoved(right)) return true;
   if (!compared.includes(name)) return false;
   return left[name] !== undefined && right[name] !== undefined && left[name] !== right[name];
 }
@@ -72,14 +75,12 @@ const signs: Record<string, bigint> = {
 
 /** What the wallet lacks to say what the provider says, signed; undefined where that is not to be known. */
 export function suggestionOf(finding: Whole): { minor: bigint; currency: string } | undefined {
-  const sides = sidesOf(finding);
-  const left = sides?.left;
+  const { left, right } = sidesOf(finding) ?? {};
   const sign = signs[kindOf(finding) ?? ''];
-  const currency = left?.currency ?? sides?.right?.currency;
-  if (sides?.left_name !== 'provider' || sign === undefined || currency === undefined) return undefined;
-  if (left && sides.right?.currency !== undefined && left.currency !== sides.right.currency) return undefined;
-  // A state instead of a time: the ledger knows of it, and has not moved the money.
-  const moved = finding.finding_type === 'missing_in_ledger' ? undefined : sides.right?.amount_minor;
+  const currency = left?.currency ?? right?.currency;
+  if (!('provider' in finding.raw) || sign === undefined || currency === undefined) return undefined;
+  if (left && right && left.currency !== right.currency) return undefined;
+  const moved = notMoved(right) ? undefined : right?.amount_minor;
   const minor = sign * (BigInt(left?.amount_minor ?? '0') - BigInt(moved ?? '0'));
   return minor === 0n ? undefined : { minor, currency };
 }

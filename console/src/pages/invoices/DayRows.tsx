@@ -150,8 +150,8 @@ function columns(): Column<Row>[] {
       ...{ id: 'verdict', header: t('verdict'), text: state },
       cell: (row) => <Badge tone={toneOf(state(row))}>{state(row)}</Badge>,
     },
-    { id: 'billable', header: t('billable'), cell: (row) => <code>{billable(row)}</code>, text: billable },
-    { id: 'reason', header: t('reason_code'), cell: (row) => <code>{reason(row)}</code>, text: reason },
+    { id: 'billable', header: t('billable'), cell: (row) => <Whole text={billable(row)} />, text: billable },
+    { id: 'reason', header: t('reason_code'), cell: (row) => <Whole text={reason(row)} />, text: reason },
     { id: 'key', header: t('key'), cell: (row) => <Short text={key(row)} />, text: key },
     { id: 'version', header: t('version'), align: 'end', cell: version, text: version },
     {
@@ -166,9 +166,17 @@ function columns(): Column<Row>[] {
 }
 type Of = (row: Row) => string;
 
+function Whole({ text }: { text: string }) {
+  return <code className="nowrap">{text}</code>;
+}
+
 function Short({ text, title = text }: { text: string; title?: string }) {
   if (text === '') return <span className="muted">–</span>;
-  return <code title={title}>{text.length > 15 ? `${text.slice(0, 14)}…` : text}</code>;
+  return (
+    <code className="nowrap" title={title}>
+      {text.length > 15 ? `${text.slice(0, 14)}…` : text}
+    </code>
+  );
 }
 
 /** A link to every decision taken on the event; a rejected one was not taken in and has no such page. */

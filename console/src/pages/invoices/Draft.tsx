@@ -14,18 +14,22 @@ type Invoice = Answer<'GET /api/sites/{ref}/invoices'>['invoices'][number];
 
 interface DraftProps {
   ref_: string;
+  /** The open month unless said. */
+  month?: string;
   site?: NamedSite | undefined;
   /** The newest invoices, where they are known. */
   newest?: readonly Invoice[] | undefined;
 }
 
-export function Draft({ ref_: ref, site, newest }: DraftProps) {
-  const month = openMonth();
+export function Draft({ ref_: ref, month = openMonth(), site, newest }: DraftProps) {
   const usage = useRead('GET /api/sites/{ref}/usage', { path: { ref }, query: { month } }, { live: true });
   const last = monthAfter(month, -1);
   const waits = newest && site && site.created_at.slice(0, 7) <= last && newest[0]?.year_month !== last;
   return (
-    <Section title={t('draft_title', { month: formatMonth(month) })} actions={<Badge>{t('draft')}</Badge>}>
+    <Section
+      title={t(month < openMonth() ? 'draft_ended' : 'draft_title', { month: formatMonth(month) })}
+      actions={<Badge>{t('draft')}</Badge>}
+    >
       <p className="muted">{t('draft_text')}</p>
       {waits && <p className="state">{t('draft_waiting', { month: formatMonth(last) })}</p>}
       <Show read={usage}>

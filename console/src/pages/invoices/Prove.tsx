@@ -33,7 +33,7 @@ export function Prove({ ref_: ref, proof, verdict, onVerdict }: ProveProps) {
   return (
     <Section title={t('proof')}>
       <p id="prove" ref={text}>
-        {t('proof_text')}
+        {t(proof.archive?.purged ? 'proof_text_archive' : 'proof_text')}
       </p>
       <div className="actions">
         <button type="button" className="primary" disabled={state.running} onClick={run}>

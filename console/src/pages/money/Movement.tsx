@@ -147,7 +147,10 @@ export function MovementBody({ transfer, open }: ReversalProps) {
       <p className="reversals">
         <Reversals transfer={transfer} {...(open && { open })} />
       </p>
-      <Legs transfer={transfer} />
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard */}
+      <section className="table-scroll" aria-label={t('legs')} tabIndex={0}>
+        <Legs transfer={transfer} />
+      </section>
       <p className="muted small">{t('legs_sum', { currency: currenciesOf(transfer) })}</p>
     </>
   );

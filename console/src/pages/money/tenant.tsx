@@ -13,14 +13,14 @@ function tenantsOf({ session: { groups } }: Viewer): readonly string[] | undefin
     .map((group) => group.slice('finance:'.length) || default_tenant);
 }
 
-/** A field of the filters, for those who have a choice. */
-export function TenantField({ value }: { value: string }) {
+/** A field of the filters, for those who have a choice; `nothing` says what is shown when a platform admin names none. */
+export function TenantField({ value, nothing = default_tenant }: { value: string; nothing?: string }) {
   const tenants = tenantsOf(useViewer());
   if (tenants === undefined)
     return (
       <Field label={t('tenant')}>
         {(field) => (
-          <input name="tenant_id" defaultValue={value} placeholder={default_tenant} size={12} {...field} />
+          <input name="tenant_id" defaultValue={value} placeholder={nothing} size={12} {...field} />
         )}
       </Field>
     );

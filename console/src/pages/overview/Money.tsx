@@ -16,14 +16,15 @@ export function Findings({ overview }: { overview: Overview }) {
   const columns: Column<FindingRow>[] = [
     {
       ...{ id: 'type', header: t('finding_type'), names: true, sort: (row) => row.finding_type },
-      cell: ({ finding_type }) => (
+      cell: ({ finding_type, provider }) => (
         <>
           <To href={findingsHref(finding_type)}>
             <code>{finding_type}</code>
           </To>
-          {typeWords(finding_type) !== finding_type && (
-            <div className="muted small">{typeWords(finding_type)}</div>
-          )}
+          <div className="muted small">
+            {typeWords(finding_type) !== finding_type && `${typeWords(finding_type)} · `}
+            {provider}
+          </div>
         </>
       ),
     },
@@ -41,7 +42,6 @@ export function Findings({ overview }: { overview: Overview }) {
       },
       cell: ({ open }) => <Count value={open} />,
     },
-    { id: 'provider', header: t('provider'), cell: ({ provider }) => provider, sort: (row) => row.provider },
     {
       ...{ id: 'since', header: t('since'), sort: (row) => row.oldest_at },
       cell: ({ oldest_at }) => <When at={oldest_at} relative />,
@@ -79,7 +79,7 @@ export function Withdrawals({ overview }: { overview: Overview }) {
     {
       ...{
         id: 'count',
-        header: t('open'),
+        header: t('count'),
         unit: t('withdrawals_unit'),
         align: 'end',
         sort: (row) => BigInt(row.count),

@@ -9,6 +9,7 @@ import { type SiteRow, useOwnSites } from '../sites/own.ts';
 import { SitesTable } from '../sites/SitesTable.tsx';
 import type { Finding } from './checks.ts';
 import { Frozen } from './Frozen.tsx';
+import { gravestFirst } from './problems.ts';
 import { Verdict } from './Verdict.tsx';
 
 export function Own() {
@@ -25,7 +26,7 @@ export function Own() {
     <Page title={t('title')} as_of_ms={list.as_of_ms}>
       {list.rows && list.rows.length > 0 && (
         <Verdict
-          problems={list.rows.flatMap(problemsOf)}
+          problems={gravestFirst(list.rows.flatMap(problemsOf))}
           well={t('all_well_own')}
           {...(proven.length > 0 && { proven: month })}
         />

@@ -7,12 +7,16 @@ import { checksOf, type Finding, type Level } from './checks.ts';
 const order: Record<Level, number> = { bad: 0, warn: 1, info: 2, good: 3 };
 
 export function problemsOf(overview: Overview): Finding[] {
-  return [
+  return gravestFirst([
     ...driftsOf(overview),
     ...findingsOf(overview),
     ...checksOf(overview).filter(({ level }) => level === 'bad' || level === 'warn'),
     ...jobsOf(overview),
-  ].sort((a, b) => order[a.level] - order[b.level]);
+  ]);
+}
+
+export function gravestFirst(problems: Finding[]): Finding[] {
+  return problems.toSorted((a, b) => order[a.level] - order[b.level]);
 }
 
 function driftsOf({ worst_sites, month, year_month }: Overview): Finding[] {

@@ -28,6 +28,7 @@ export function PlanDrawer({ site, row, onClose }: PlanDrawerProps) {
   const plan = useRead('GET /api/sites/{ref}/plan', path);
   const quota = useRead('GET /api/sites/{ref}/quota', path);
   const name = row?.name ?? site;
+  const id = quota.answer?.quota.site_id;
   return (
     <Dialog title={t('open', { site: name })} kind="side" onClose={onClose}>
       <p>
@@ -51,10 +52,10 @@ export function PlanDrawer({ site, row, onClose }: PlanDrawerProps) {
         )}
       </Show>
       {admin && <Settled site={site} />}
-      {admin && row && (
+      {admin && id && (
         <>
           <h3>{t('history')}</h3>
-          <History names={new Map([[row.id, row.name]])} site={row.id} />
+          <History names={new Map([[id, name]])} site={id} />
         </>
       )}
     </Dialog>

@@ -115,7 +115,7 @@ export function kindOf({ plan, limit }: SiteRow): string {
   return soft
     ? t('kind_soft', {
         cap: formatCount(capOf(limit, true, plan.hard_cap_multiplier)),
-        multiplier: plan.hard_cap_multiplier,
+        multiplier: formatCount(plan.hard_cap_multiplier),
       })
     : t('kind_hard');
 }

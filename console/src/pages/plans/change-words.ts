@@ -35,7 +35,7 @@ function planWords(after: AuditEntry['payload'], before: AuditEntry['payload'] |
   const given = fields.filter((name) => after[name] !== undefined);
   if (!before) {
     const what = given.map((name) => `${t(`field_${name}`)} ${shown(name, after[name])}`).join(' · ');
-    return t('change_first', { what });
+    return t('change_plan', { what });
   }
   const what = given
     .filter((name) => String(after[name]) !== String(before[name]))

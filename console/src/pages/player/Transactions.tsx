@@ -108,7 +108,9 @@ function State({ of: row }: { of: Transaction }) {
     row.type === 'withdrawal' && (row.state === 'unknown' ? t('state_note_unknown') : row.review_reason);
   return (
     <>
-      <Badge tone={tones[row.state] ?? 'plain'}>{money(`state_${row.state}`)}</Badge>
+      <Badge tone={tones[row.state] ?? 'plain'}>
+        {row.state === 'requested' ? t('state_requested') : money(`state_${row.state}`)}
+      </Badge>
       {note && row.state !== 'paid' && row.state !== 'approved' && <div className="muted small">{note}</div>}
     </>
   );

@@ -44,7 +44,7 @@ export function PlanPairs({ plan }: { plan: PlanInForce }) {
       <dt>{t('kind')}</dt>
       <dd>{plan.soft_limit_enabled ? t('soft', { cap }) : t('hard')}</dd>
       <dt>{t('multiplier')}</dt>
-      <dd>× {plan.hard_cap_multiplier}</dd>
+      <dd>× {formatCount(plan.hard_cap_multiplier)}</dd>
       <dt>{t('policy')}</dt>
       <dd>{t(plan.billing_policy === 'all' ? 'policy_all' : 'policy_by_kind')}</dd>
       <dt>{t('enforcement')}</dt>

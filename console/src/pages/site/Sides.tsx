@@ -36,25 +36,25 @@ export function Sides({ site, usage, as_of_ms }: SidesProps) {
         <Stat
           {...shared}
           label={t('side_row')}
-          value={usage_row ? <Count value={usage_row.event_count} /> : t('side_row_none')}
+          value={<Count value={usage_row?.event_count} />}
           tone={usage.drift === '0' ? 'plain' : 'bad'}
           note={
             <Compared
               value={usage_row?.event_count ?? '0'}
               ledger={ledger.billable}
-              text={t('side_row_note')}
+              text={usage_row ? t('side_row_note') : `${t('side_row_none')} · ${t('side_row_note')}`}
             />
           }
         />
         <Stat
           {...shared}
           label={t('side_counter')}
-          value={counter ? <Count value={counter.used} /> : t('side_counter_none')}
+          value={<Count value={counter?.used} />}
           note={
             counter ? (
               <Compared value={counter.used} ledger={ledger.billable} text={t('side_counter_note')} />
             ) : (
-              t('side_counter_note')
+              `${t('side_counter_none')} · ${t('side_counter_note')}`
             )
           }
         />

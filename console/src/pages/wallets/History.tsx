@@ -56,14 +56,16 @@ export function History({ list, name, open }: HistoryProps) {
     <>
       {account && <Balance rows={rows} account={account} name={name} />}
       {account && !account.constrained && <p className="muted small">{t('floor_none')}</p>}
-      <DataTable
-        caption={t('history_caption')}
-        columns={columns(open)}
-        list={list}
-        rowKey={({ transfer }) => transfer.id}
-        nothing={t('history_nothing')}
-        csv="movements"
-      />
+      <div className="movements">
+        <DataTable
+          caption={t('history_caption')}
+          columns={columns(open)}
+          list={list}
+          rowKey={({ transfer }) => transfer.id}
+          nothing={t('history_nothing')}
+          csv="movements"
+        />
+      </div>
     </>
   );
 }

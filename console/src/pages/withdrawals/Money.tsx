@@ -47,32 +47,35 @@ function casesOf(row: Row, available_minor: string, held_minor: string): Case[] 
 function MoneyTable(props: { cases: Case[]; currency: string; exponent: number | null | undefined }) {
   const { cases, currency, exponent } = props;
   return (
-    <table>
-      <caption>{t('money_caption', { currency })}</caption>
-      <thead>
-        <tr>
-          <th scope="col">{t('money_case')}</th>
-          {(['available', 'held', 'total'] as const).map((name) => (
-            <th key={name} scope="col" className="end">
-              {t(name)}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {cases.map(({ name, available, held }) => (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            {[available, held, available + held].map((minor, index) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: the columns do not move
-              <td key={index} className="end">
-                <Amount minor={minor} currency={currency} exponent={exponent} />
-              </td>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard
+    <section className="table-scroll" aria-label={t('money')} tabIndex={0}>
+      <table>
+        <caption>{t('money_caption', { currency })}</caption>
+        <thead>
+          <tr>
+            <th scope="col">{t('money_case')}</th>
+            {(['available', 'held', 'total'] as const).map((name) => (
+              <th key={name} scope="col" className="end">
+                {t(name)}
+              </th>
             ))}
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {cases.map(({ name, available, held }) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              {[available, held, available + held].map((minor, index) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: the columns do not move
+                <td key={index} className="end">
+                  <Amount minor={minor} currency={currency} exponent={exponent} />
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
   );
 }
 

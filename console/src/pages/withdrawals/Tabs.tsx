@@ -38,7 +38,7 @@ function Tab({ state, filter, current, usual }: TabProps) {
   if (state !== usual) link.set('state', state);
   return (
     <Link
-      href={`?${link}`}
+      href={`/finance/withdrawals?${link}`}
       {...(state === current && { 'aria-current': 'page' as const })}
     >
       {state === all ? t('all') : stateWord(state)}{' '}
