@@ -43,6 +43,9 @@ const by_state: [start: string, LedgerFailure][] = [
   ['55P03', 'contention'],
 ];
 
+/** The SDK calls a connection that was cut a `TimeoutError` too; its code tells. */
+const cut_off = new Set(['ECONNRESET', 'EPIPE', 'ECONNREFUSED']);
+
 let listener: (failure: LedgerFailure) => void = () => undefined;
 
 /** There is one: a process counts its failures once. */
@@ -70,6 +73,7 @@ export function failureOf(error: unknown): LedgerFailure | null {
   const answered = error instanceof KernelError && !['ledger_unavailable', 'internal'].includes(error.code);
   if (answered) return null;
   const { name, message, code } = ((error as Error).cause ?? error) as Error & { code?: string };
+  if (cut_off.has(code ?? '')) return 'unavailable';
   const known = by_name[name];
   if (known) return known;
   const state = /SQLState: (\w{5})/.exec(message)?.[1] ?? /^[0-9A-Z]{5}$/.exec(code ?? '')?.[0];

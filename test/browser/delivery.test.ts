@@ -32,7 +32,8 @@ describe.concurrent('every tracked event is in the ledger once', { timeout: 120_
       const page = await visit.open();
       await track(page, 10);
       await visit.holds(10);
-      await pause(200);
+      await eventually(() => visit.door.passages.map(({ status }) => status), [200]);
+      await eventually(() => kept(page), []);
       expect(visit.door.passages).toMatchObject([
         { method: 'POST', type: 'text/plain;charset=UTF-8', origin: shop.url, status: 200 },
       ]);
@@ -52,7 +53,8 @@ describe.concurrent('every tracked event is in the ledger once', { timeout: 120_
     await track(two, 5);
     await one.close({ runBeforeUnload: true });
     await visit.holds(20);
-    await pause(2_500); // whatever was sent twice has come by now
+    await eventually(() => kept(two), []); // what tabs left is taken over and sent
+    await pause(500); // whatever was sent twice has come by now
     expect(await visit.ledger()).toEqual({ billable: 20, rows: 20 });
     expect([await kept(two), visit.complaints]).toEqual([[], []]);
     await visit.close();

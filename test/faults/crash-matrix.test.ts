@@ -20,7 +20,7 @@ import {
   toldBy,
 } from './scenario.ts';
 import { type Cell, cells, faultsOf, outcomes, seams, type Told } from './seams.ts';
-import { table, writeSection } from './sections.ts';
+import { proving, table, writeSection } from './sections.ts';
 
 /** What is posted, how many are admitted, and whether one more finds room. */
 const forms = {
@@ -151,8 +151,10 @@ function cellsOf(entry: Cell['seam']['entry']): Cell[] {
 }
 
 /** At the edge of the limit only the ledger's own step can go another way. */
-function runsAs({ seam }: Cell, form: Form): boolean {
-  return forms[form].room || seam.name === 'ledger';
+/** In a quick run each cell takes turns: as a single event, or as a batch. */
+function runsAs(cell: Cell, form: Form): boolean {
+  if (!forms[form].room) return cell.seam.name === 'ledger';
+  return proving || (form === 'single') === (cells.indexOf(cell) % 2 === 0);
 }
 
 function siteFor(form: Form): Promise<Site> {

@@ -12,6 +12,7 @@ test.each([
   ['unavailable', named('DatabaseUnavailableException')],
   ['unavailable', named('ServiceUnavailableError')],
   ['unavailable', Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' })],
+  ['unavailable', Object.assign(named('TimeoutError'), { code: 'ECONNRESET' })],
   ['unavailable', stated('57P01')],
   ['unavailable', stated('08006')],
   ['unavailable', named('DatabaseErrorException', 'FATAL: too many connections; SQLState: 53300')],
