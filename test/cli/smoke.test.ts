@@ -72,7 +72,7 @@ test('the site is put away: its limit is 0 and its key is revoked', async () => 
     `select p.monthly_limit::int, (select count(*)::int from site_api_keys k where k.site_id = s.id and k.revoked_at is null) live_keys
        from sites s join site_plans p on p.site_id = s.id where s.public_id like 'smoke\\_%'`,
   );
-  expect(rows).toHaveLength(3);
+  expect(rows.length).toBeGreaterThanOrEqual(3);
   for (const row of rows) expect(row).toEqual({ monthly_limit: 0, live_keys: 0 });
 });
 
