@@ -14,6 +14,7 @@ export default defineConfig({
     globalSetup: ['test/support/cluster.ts'],
     pool: 'forks',
     maxWorkers: 3, // one more than cores: many tests wait for a clock
+    retry: 1, // what a busy machine broke gets one more try, and is printed as retried
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,

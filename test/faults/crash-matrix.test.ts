@@ -150,8 +150,7 @@ function cellsOf(entry: Cell['seam']['entry']): Cell[] {
   return cells.filter(({ seam }) => seam.entry === entry);
 }
 
-/** At the edge of the limit only the ledger's own step can go another way. */
-/** In a quick run each cell takes turns: as a single event, or as a batch. */
+/** At the edge of the limit only the ledger's own step can go another way. In a quick run each cell takes turns: a single event, or a batch. */
 function runsAs(cell: Cell, form: Form): boolean {
   if (!forms[form].room) return cell.seam.name === 'ledger';
   return proving || (form === 'single') === (cells.indexOf(cell) % 2 === 0);
