@@ -62,12 +62,12 @@ export async function findExport(
     const response = await ask(target, next);
     const hash = response.headers.get('x-opsmantik-export-hash') ?? '';
     const snapshotHash = response.headers.get('x-opsmantik-snapshot-hash');
-    if (response.status === 200) return { kind: 'inline', response, hash, snapshotHash };
+    const inJson = response.headers.get('content-type')?.startsWith('application/json') ?? false;
+    if (response.status === 200 && !inJson) return { kind: 'inline', response, hash, snapshotHash };
     const stored = (parseBody(await response.text()) ?? {}) as StoredExport;
-    if (response.status === 303) {
-      const url = response.headers.get('location') ?? '';
-      return { kind: 'stored', stored: { ...stored, url }, hash: hash || stored.export_hash, snapshotHash };
-    }
+    if (response.status === 200 || response.status === 303)
+      // 303 of a stack before 200 was answered to JSON
+      return { kind: 'stored', stored, hash: hash || stored.export_hash, snapshotHash };
     const location = response.headers.get('location') ?? '';
     if (response.status !== 202 || !location.startsWith('/api/'))
       throw new Failure(`The stack answered an export with HTTP ${response.status} and no way to go on.`);

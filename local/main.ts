@@ -18,7 +18,8 @@ const default_port = 3000;
 
 const say = (sentence = '') => process.stdout.write(`${sentence}\n`);
 
-let running: LocalStack | undefined;
+let starting: Promise<LocalStack> | undefined;
+const leaving = new AbortController();
 let stopping = false;
 
 async function main(): Promise<void> {
@@ -43,20 +44,22 @@ async function main(): Promise<void> {
   progress('Synthesizing the CDK app');
   await synthIfChanged('dev', assembly);
   const log = createWriteStream(join(directory, 'functions.ndjson'), { flags: 'a' });
-  const stack = await startLocal({
+  leaving.signal.throwIfAborted();
+  starting = startLocal({
     directory,
     assembly,
     port,
     fresh,
     durable: true,
     progress,
+    signal: leaving.signal,
     onDenied: ({ identity, message }) => void process.stderr.write(`${identity}: ${message}\n`),
     onLog: ({ function: name, line }) => {
       log.write(`${line}\n`);
       if (/"level":"(ERROR|CRITICAL)"/.test(line)) process.stderr.write(`${name}: ${line}\n`);
     },
   });
-  running = stack;
+  const stack = await starting;
   void stack.postgres.exited.then(() => stop('Postgres has ended, and the stack ends with it', 1));
   progress('Creating the demo site');
   const admin = await writeStackFile(directory, stack);
@@ -72,14 +75,18 @@ function stopOnSignal(): void {
   watchParent(() => void stop('The command that started this has ended'));
 }
 
-/** What is not running yet needs no order: Postgres ends by itself when this process does. */
+/** What a start has begun is stopped in order too, as soon as its present step is done. */
 async function stop(why: string, code = 0): Promise<void> {
   if (stopping) return;
   stopping = true;
   if (code === 0) say(`\n${why}: stopping.`);
   else process.stderr.write(`${why}.\n`);
   removeStackFile(directory);
-  await running?.close();
+  leaving.abort();
+  await starting?.then(
+    (stack) => stack.close(),
+    () => undefined, // a start that failed has closed what it opened
+  );
   process.exit(code);
 }
 

@@ -50,6 +50,8 @@ export interface LocalOptions {
   /** Told of each call of a function that its role does not allow. */
   onDenied?: (denial: Denial) => void;
   progress?: (sentence: string) => void;
+  /** Ends a start before its end: what has begun is stopped in order, and the start fails. */
+  signal?: AbortSignal;
 }
 
 export interface LocalStack {
@@ -76,7 +78,10 @@ export interface LocalStack {
 
 /** @throws Error with one sentence that says what to do: taken port or folder, missing binaries, a template that cannot run here. */
 export async function startLocal(options: LocalOptions): Promise<LocalStack> {
-  const progress = options.progress ?? (() => undefined);
+  const progress = (sentence: string) => {
+    options.signal?.throwIfAborted();
+    options.progress?.(sentence);
+  };
   const unlock = lockDirectory(options.directory);
   const started: (() => unknown)[] = [unlock];
   const close = async () => {
@@ -124,6 +129,7 @@ async function start(
   const values = new Map<string, ResourceValue>();
   const engines = { ...enginesOf(assembly, values, state, issuer, door), apiUrl: `http://127.0.0.1:${port}` };
   for (const resource of order) {
+    options.signal?.throwIfAborted();
     const provision = provisioners[resource.type];
     if (!provision)
       throw new Error(`There is no engine for ${resource.type} of ${resource.stack}/${resource.logicalId}.`);

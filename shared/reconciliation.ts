@@ -1,4 +1,5 @@
 // Reconciliation: jobs that bring usage row and fast counter back to the ledger, and name what was billed but not delivered.
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { ask } from './ask.ts';
 import { KernelError } from './errors.ts';
@@ -9,6 +10,9 @@ export const months_max = 12;
 const lease_s = 120;
 /** A counter is corrected beyond max(10, 1 %). */
 const tolerance_events = 10n;
+/** A difference beyond this fraction is looked at again after a commit's counter write has had time to arrive. */
+const drift_alarm = 0.01;
+const settle_ms = 500;
 
 export interface JobResult {
   site_id: string;
@@ -118,9 +122,10 @@ export async function runJobs(
 async function runJob(database: Database, counter: UsageCounter, job: Job): Promise<JobResult> {
   const { site_id, year_month } = job;
   try {
-    const call = 'reconcile_site(:site::uuid, :month)';
-    const compared = (await ask(database, call, { site: site_id, month: year_month })) as Comparison;
-    const drift = compared.skipped ? { drift_pct: 0 } : await reconcileCounter(counter, job, compared);
+    const compared = await compare(database, job);
+    const drift = compared.skipped
+      ? { drift_pct: 0 }
+      : await reconcileCounter(database, counter, job, compared);
     const status = await finish(database, job, null, drift.drift_pct, { ...compared, ...drift });
     return { site_id, year_month, status, ...compared, ...drift };
   } catch (error) {
@@ -129,23 +134,61 @@ async function runJob(database: Database, counter: UsageCounter, job: Job): Prom
   }
 }
 
+const compare = async (database: Database, { site_id, year_month }: Job): Promise<Comparison> =>
+  (await ask(database, 'reconcile_site(:site::uuid, :month)', {
+    site: site_id,
+    month: year_month,
+  })) as Comparison;
+
+interface CounterDrift {
+  counter_before: string | null;
+  counter_drift: string;
+  drift_pct: number;
+}
+
 /** The counter is corrected to the ledger when it is missing or off by more than the tolerance; both signs count. */
-async function reconcileCounter(counter: UsageCounter, { site_id, year_month }: Job, compared: Comparison) {
-  const billable = BigInt(compared.billable);
-  const found = await counter.get(site_id, year_month);
-  const drift = (found?.used ?? 0n) - billable;
-  const size = drift < 0n ? -drift : drift;
+async function reconcileCounter(
+  database: Database,
+  counter: UsageCounter,
+  job: Job,
+  compared: Comparison,
+): Promise<CounterDrift> {
+  const { site_id, year_month } = job;
+  const usage = sizeOf(BigInt(compared.usage_delta));
+  let billable = BigInt(compared.billable);
+  let as_of = compared.as_of;
+  let found = await counter.get(site_id, year_month);
+  let drift = (found?.used ?? 0n) - billable;
+  if (fraction(drift, billable) > drift_alarm) {
+    await sleep(settle_ms);
+    found = await counter.get(site_id, year_month);
+    const again = await compare(database, job);
+    if (!again.skipped) {
+      drift = outside(found?.used ?? 0n, billable, BigInt(again.billable));
+      billable = BigInt(again.billable);
+      as_of = again.as_of;
+    }
+  }
+  const size = sizeOf(drift);
   const tolerated = billable / 100n > tolerance_events ? billable / 100n : tolerance_events;
-  const usage = BigInt(compared.usage_delta);
-  const worst = size > (usage < 0n ? -usage : usage) ? size : usage < 0n ? -usage : usage;
   if (size > tolerated || (found === null && billable > 0n))
-    await counter.set(site_id, year_month, billable, BigInt(compared.as_of));
+    await counter.set(site_id, year_month, billable, BigInt(as_of));
   return {
     counter_before: found === null ? null : String(found.used),
     counter_drift: String(drift),
-    drift_pct: billable === 0n ? (worst > 0n ? 1 : 0) : Number((worst * 1_000_000n) / billable) / 1_000_000,
+    drift_pct: fraction(size > usage ? size : usage, billable),
   };
 }
+
+const sizeOf = (difference: bigint): bigint => (difference < 0n ? -difference : difference);
+
+/** Of an empty ledger any difference is the whole. */
+const fraction = (difference: bigint, whole: bigint): number =>
+  whole === 0n ? Number(difference !== 0n) : Number((sizeOf(difference) * 1_000_000n) / whole) / 1_000_000;
+
+/** How far the counter lies outside what the ledger counted before and after it was read: between them it moved with the traffic. */
+const outside = (used: bigint, before: bigint, after: bigint): bigint =>
+  used < before ? used - before : used > after ? used - after : 0n;
 
 async function finish(
   database: Database,

@@ -53,7 +53,7 @@ function stack(request: IncomingMessage, response: ServerResponse): void {
   }
   const links = { url: `${url}/object`, manifest_url: `${url}/manifest`, bytes: String(content.length) };
   response
-    .writeHead(303, { location: links.url, 'x-opsmantik-export-hash': hash })
+    .writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'x-opsmantik-export-hash': hash })
     .end(JSON.stringify({ ...found, ...links }));
 }
 

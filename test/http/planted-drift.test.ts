@@ -1,4 +1,5 @@
 // Guarantee 9: one reconcile run names exactly the drift that was planted, repairs what may be repaired, and leaves the ledger as it was.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DeleteItemCommand, DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -140,6 +141,15 @@ describe('a run names exactly', () => {
     await setCounter(41);
     await forcedRun();
     expect(await stack.counts(site)).toMatchObject({ counter: 30 });
+  });
+
+  test('no drift when the counter of a commit arrives a moment after the commit', async () => {
+    await setCounter(2);
+    await queue();
+    const ran = run();
+    await sleep(250);
+    await setCounter(billed);
+    expect(await ran).toEqual([nothingWrong(site)]);
   });
 });
 

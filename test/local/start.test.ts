@@ -110,7 +110,8 @@ describe('an end', () => {
     process.kill(postmaster(main), 'SIGKILL');
     expect(await first.ended).toBe(1);
     expect(first.output()).toContain('\nPostgres has ended, and the stack ends with it.\n');
-    expect((await leftOf(main, processes)).filter((left) => !left.endsWith('postmaster.pid'))).toEqual([]);
+    const killed = ['postgres/data/postmaster.pid']; // it could not remove it; the next start does
+    expect((await leftOf(main, processes)).filter((left) => !killed.includes(left))).toEqual([]);
   });
 
   // Starts that take long and say little that the others do not: in the proof.
@@ -127,14 +128,13 @@ describe('an end', () => {
     },
   );
 
-  test('by SIGINT while it still starts has the exit code 0 and leaves no process', async () => {
+  test('by SIGINT while it still starts has the exit code 0 and leaves nothing', async () => {
     const early = main.startDirectly();
     await expect.poll(early.output, { timeout: 50_000 }).toContain('Starting Postgres');
     const processes = early.processes();
     early.process.kill('SIGINT');
     expect(await early.ended).toBe(0);
-    const left = await leftOf(main, processes);
-    expect(left.filter((name) => !name.endsWith('postmaster.pid'))).toEqual([]); // Postgres may have been on its way up
+    expect(await leftOf(main, processes)).toEqual([]);
   });
 });
 
