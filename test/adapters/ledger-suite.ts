@@ -8,6 +8,8 @@ import { openDatabase, type TestDatabase } from '../support/database.ts';
 export const role = 'kernel_ingest';
 export const password = 'of-the-suite';
 
+const at_work = { interval: 10, timeout: 20_000 };
+
 export interface Way {
   /** A new instance of the adapter, in the suite's role. */
   open(options?: LedgerOptions): Database;
@@ -53,6 +55,21 @@ export function ledgerSuite(open: (database: TestDatabase) => Promise<Way>): voi
       'select pg_terminate_backend(pid) from pg_stat_activity where usename = $1 and datname = current_database()',
       [role],
     );
+
+  /** Cuts the connection of the statement that names this, once it is at work, and sees it gone. */
+  const cutAtWork = async (named: string) => {
+    const pids = async (sql: string, ...values: unknown[]) =>
+      (await test_database.superuser.query(sql, values)).rows.map(({ pid }) => pid);
+    const working = `select pid from pg_stat_activity
+      where usename = $1 and datname = current_database() and state = 'active' and query like $2`;
+    let pid: number | undefined;
+    await expect
+      .poll(async () => ([pid] = await pids(working, role, `%twice%${named}%`)), at_work)
+      .toHaveLength(1);
+    await test_database.superuser.query('select pg_terminate_backend($1)', [pid]);
+    const living = 'select pid from pg_stat_activity where pid = $1';
+    await expect.poll(() => pids(living, pid), at_work).toEqual([]);
+  };
 
   describe('results', () => {
     test.each<[string, unknown]>([
@@ -270,15 +287,12 @@ export function ledgerSuite(open: (database: TestDatabase) => Promise<Way>): voi
 
     test('a call whose connection is cut is made once more, and only once', async () => {
       const made = database.query<{ n: string }>("select twice('cut') n");
-      await wait(200);
-      await cutAll();
+      await cutAtWork('cut');
       expect(await made).toEqual([{ n: '1' }]); // what was undone is not counted
       const hopeless = database.query("select twice('hopeless') n");
       hopeless.catch(() => undefined);
-      for (let i = 0; i < 2; i++) {
-        await wait(250);
-        await cutAll();
-      }
+      await cutAtWork('hopeless');
+      await cutAtWork('hopeless');
       await expect(hopeless).rejects.toMatchObject({ code: 'ledger_unavailable' });
       expect(await kept('hopeless')).toBeUndefined();
     });
@@ -287,8 +301,7 @@ export function ledgerSuite(open: (database: TestDatabase) => Promise<Way>): voi
       const once = way.open({ attempts: 1 });
       const cut = once.query("select twice('once') n");
       cut.catch(() => undefined);
-      await wait(250);
-      await cutAll();
+      await cutAtWork('once');
       await expect(cut).rejects.toMatchObject({ code: 'ledger_unavailable' });
       expect(await kept('once')).toBeUndefined();
     });
