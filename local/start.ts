@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import type { Denial } from './door/authorization.ts';
 import { type DoorThread, startDoorThread } from './door/thread.ts';
 import type { FaultModule } from './door/worker.ts';
-import { consoleFiles } from './http/console.ts';
-import { staticFiles } from './http/files.ts';
-import { createHttpApi, type HttpApi, type HttpApiOptions } from './http/http-api.ts';
+import { createHttpApi, type HttpApi } from './http/http-api.ts';
+import { pagesBeside } from './http/pages.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { createFunctions, type Functions, type FunctionsOptions } from './lambda/functions.ts';
 import { removeCluster } from './postgres/cluster.ts';
@@ -26,9 +25,6 @@ import { apiOf, type EventSources, startEventSources, startSchedules, triggerOf 
 
 const region = 'eu-west-1';
 export const databaseName = 'kernel';
-/** What the build wrote there; a deployment serves it from its content delivery network. */
-const tracker_folder = join(import.meta.dirname, '../dist/tracker');
-const console_folder = join(import.meta.dirname, '../dist/console');
 /** The caller that the stack's own tools use at the door. */
 const operator = 'operator';
 
@@ -43,6 +39,8 @@ export interface LocalOptions {
   fresh?: boolean;
   /** Keeps tables, queues and objects on disk, so that they survive a restart; Postgres always does. */
   durable?: boolean;
+  /** Whether Postgres waits for the disk, which it does unless told otherwise. */
+  fsync?: boolean;
   clock?: Clock;
   doorFault?: FaultModule;
   functionFault?: FunctionsOptions['fault'];
@@ -111,11 +109,7 @@ async function start(
   const state = openState(options.directory);
 
   progress('Starting Postgres 17');
-  const postgres = await startPostgres({
-    directory: join(options.directory, 'postgres'),
-    masterPassword: state.secret(masterSecretOf(assembly)),
-    database: databaseName,
-  });
+  const postgres = await openPostgres(options, state.secret(masterSecretOf(assembly)));
   started.push(() => postgres.stop());
   const issuer = await startIssuer(state.issuerKey);
   started.push(() => issuer.close());
@@ -158,7 +152,7 @@ async function start(
     functions,
     port,
     host: '127.0.0.1',
-    static: filesBeside(issuer),
+    static: pagesBeside(region, issuer),
   });
   started.push(() => http.close());
 
@@ -179,12 +173,6 @@ async function start(
   };
 }
 
-function filesBeside(issuer: Issuer): NonNullable<HttpApiOptions['static']> {
-  const tracker = staticFiles(tracker_folder);
-  const pages = consoleFiles(console_folder, { stage: 'local', region, issuer });
-  return (request) => tracker(request) ?? pages(request);
-}
-
 /** Gives each function the key by which the door knows it and the role of the template. */
 async function grant({ assembly, resolver, functions }: Omit<Engines, 'apiUrl'>, door: DoorThread) {
   const roles = readRoles(assembly, resolver);
@@ -199,6 +187,15 @@ function removeState(directory: string): void {
   removeCluster(join(directory, 'postgres'));
   for (const left of ['dynamodb', 'sqs', 's3', 'state.json'])
     rmSync(join(directory, left), { recursive: true, force: true });
+}
+
+function openPostgres({ directory, fsync = true }: LocalOptions, masterPassword: string): Promise<Postgres> {
+  return startPostgres({
+    directory: join(directory, 'postgres'),
+    masterPassword,
+    database: databaseName,
+    fsync,
+  });
 }
 
 function openDoor(options: LocalOptions, postgres: Postgres, assembly: Assembly): Promise<DoorThread> {

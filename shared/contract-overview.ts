@@ -16,6 +16,7 @@ import {
 import { heartbeat } from './contract-system.ts';
 import { outcome_names } from './metrics.ts';
 import { auditFilter, jobFilter } from './overview.ts';
+import { levels } from './watchtower.ts';
 
 const admitted = { accepted: count, overage: count, rejected: count };
 const overview = z
@@ -73,6 +74,9 @@ const overview = z
     checks: z
       .looseObject({ heartbeats: z.array(heartbeat) })
       .meta({ description: 'What watchtower checks, as of the same snapshot.' }),
+    judged: z
+      .record(z.string(), z.looseObject({ status: z.enum([...levels, 'skipped', 'unknown']) }))
+      .meta({ description: 'How grave each of them is, by the watchtower’s names.' }),
     outcomes: z.partialRecord(z.enum(outcome_names), count).nullable().meta({
       description: 'What never became a row, since the beginning; null when the counters did not answer.',
     }),

@@ -4,6 +4,7 @@ import { ask, askMany } from './ask.ts';
 import { parse, readCursor, writeCursor } from './input.ts';
 import { requireMonth } from './invoice.ts';
 import type { Database, OutcomeCounter } from './ports.ts';
+import { judge } from './watchtower.ts';
 
 const job_states = ['QUEUED', 'PROCESSING', 'COMPLETED', 'FAILED', 'DEAD', 'STUCK'] as const;
 /** A page of the audit log goes on before this id. */
@@ -29,7 +30,7 @@ export async function readOverview(database: Database, outcomes: OutcomeCounter)
     ask(database, 'kernel_overview()'),
     outcomes.totals().catch(() => null),
   ]);
-  return { overview: { ...overview, outcomes: turnedAway } };
+  return { overview: { ...overview, judged: judge(overview.checks), outcomes: turnedAway } };
 }
 
 /** @throws KernelError `invalid_request` for a month or a cursor that is none. */

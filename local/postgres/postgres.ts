@@ -13,6 +13,8 @@ export type PostgresOptions = {
   masterPassword: string;
   database?: string;
   port?: number;
+  /** False spares the disk: what was committed survives the death of any process, not that of the machine. */
+  fsync?: boolean;
   log?: (line: string) => void;
 };
 
@@ -33,7 +35,8 @@ export const MASTER = 'kernel_master';
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const database = options.database ?? 'kernel';
   const cluster = openCluster(options.directory);
-  const server = await startServer(cluster, options.port, options.log ?? (() => {}));
+  const { port: asked, fsync = true, log = () => {} } = options;
+  const server = await startServer(cluster, { port: asked, fsync, log });
   const superuserUrl = urlOf(`postgres://postgres:${cluster.password}@127.0.0.1:${server.port}`, database);
   try {
     await prepare(superuserUrl, database, options.masterPassword);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from './cluster.ts';
 
 export type Server = { port: number; pid: number; exited: Promise<void>; stop(): Promise<void> };
-type Log = (line: string) => void;
+export type ServerOptions = { port: number | undefined; fsync: boolean; log: (line: string) => void };
 
 /** How long a start waits for the previous server of the same data. */
 const PREDECESSOR_MS = 15_000;
@@ -34,18 +34,18 @@ const SETTINGS = [
   'unix_socket_directories=',
   'max_connections=100',
   'shared_buffers=256MB',
-  'fsync=on',
   'timezone=UTC',
   'log_timezone=UTC',
   'log_min_messages=warning',
   'log_checkpoints=off',
 ];
 
-export async function startServer(cluster: Cluster, port: number | undefined, log: Log): Promise<Server> {
+export async function startServer(cluster: Cluster, options: ServerOptions): Promise<Server> {
+  const { port } = options;
   const deadline = Date.now() + PREDECESSOR_MS;
   for (;;) {
     await awaitPredecessor(cluster, deadline);
-    const attempt = await launch(cluster, port ?? (await freePort()), log);
+    const attempt = await launch(cluster, port ?? (await freePort()), options);
     if ('pid' in attempt) return attempt;
     // The port was free a moment ago, or children of a killed server still hold the memory: both pass.
     const passing = port === undefined && /could not bind|Address already in use/.test(attempt.failure);
@@ -56,8 +56,12 @@ export async function startServer(cluster: Cluster, port: number | undefined, lo
   }
 }
 
-async function launch(cluster: Cluster, port: number, log: Log): Promise<Server | { failure: string }> {
-  const settings = SETTINGS.flatMap((setting) => ['-c', setting]);
+async function launch(
+  cluster: Cluster,
+  port: number,
+  { fsync, log }: ServerOptions,
+): Promise<Server | { failure: string }> {
+  const settings = [...SETTINGS, `fsync=${fsync ? 'on' : 'off'}`].flatMap((setting) => ['-c', setting]);
   const program = [join(cluster.bin, 'postgres'), '-D', cluster.data, '-p', `${port}`, ...settings];
   const child = spawn('/bin/sh', ['-c', WATCHDOG, ...program], {
     ...cluster.user,
@@ -80,7 +84,11 @@ async function launch(cluster: Cluster, port: number, log: Log): Promise<Server 
 }
 
 /** Resolves with nothing when the server takes connections, with what it printed when it will not. */
-function untilReady(child: ChildProcess, exited: Promise<void>, log: Log): Promise<string | undefined> {
+function untilReady(
+  child: ChildProcess,
+  exited: Promise<void>,
+  log: ServerOptions['log'],
+): Promise<string | undefined> {
   return new Promise((resolve) => {
     let output = '';
     let ready = false;

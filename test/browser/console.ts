@@ -46,8 +46,12 @@ export async function enter(browser: Browser, stack: TestStack, who: string | De
 }
 
 /** Fills the stack as `npm run demo` does. */
-export function demo(stack: TestStack, options: FillOptions) {
+export function demo(
+  stack: TestStack,
+  options: FillOptions,
+  said: (sentence: string) => void = () => undefined,
+) {
   const { url, issuer, postgres } = stack;
   const target = { url, database_url: postgres.superuserUrl, cron_secret: cronSecretOf(stack), issuer };
-  return fillDemo(target, options, () => undefined);
+  return fillDemo(target, options, said);
 }

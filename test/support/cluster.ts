@@ -26,7 +26,7 @@ export default async function setup(project: TestProject) {
   const directory = await mkdtemp(join(tmpdir(), 'kernel-test-'));
   const assembly = join(directory, 'cdk.out');
   const synthesized = synth('dev', assembly);
-  const postgres = await startPostgres({ directory, masterPassword });
+  const postgres = await startPostgres({ directory, masterPassword, fsync: false });
   await createDatabase(postgres.superuserUrl, templateName);
   const api = await mountDataApi(postgres.port, masterPassword);
   const options = { whole_files: true };

@@ -49,6 +49,7 @@ export async function openStack(options: Partial<LocalOptions> = {}): Promise<Te
   const stack = await startLocal({
     directory,
     assembly: inject('assembly'),
+    fsync: false, // no test takes the machine's power away
     onLog: ({ line }) => void logs.push(line.startsWith('{') ? JSON.parse(line) : { message: line }),
     ...options,
   });

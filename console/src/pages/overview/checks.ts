@@ -2,7 +2,7 @@
 import type { Overview } from '../../api/client.ts';
 import type { Tone } from '../../parts/numbers.tsx';
 import { formatCount, formatDuration } from '../../words/format.ts';
-import { t } from '../../words/overview.ts';
+import { type Key, t } from '../../words/overview.ts';
 
 export type Level = Extract<Tone, 'good' | 'info' | 'warn' | 'bad'>;
 export interface Finding {
@@ -33,114 +33,110 @@ interface Checks {
   };
 }
 
-/** The same limits as the watchtower's own. */
-const outbox_late_s = 600;
-const outbox_lost_s = 1_800;
-const payments_late_s = 600;
-const quiet_s = 3_600;
-const publish_failures_alarm = 5;
+const levels: Record<Overview['judged'][string]['status'], Level> = {
+  ...{ ok: 'good', degraded: 'warn', alarm: 'bad', critical: 'bad', skipped: 'info', unknown: 'warn' },
+};
 
-export function checksOf({ checks }: Overview): Finding[] {
+export function checksOf({ checks, judged }: Overview): Finding[] {
   const said: Checks = checks;
-  return [...ofLedger(said), ...(said.money ? ofMoney(said.money) : [])];
+  const level = (check: string): Level => levels[judged[check]?.status ?? 'skipped'];
+  return [...ofLedger(said, level), ...(said.money ? ofMoney(said.money, level) : [])];
 }
 
-function ofLedger({ outbox, ingest, unfrozen, ...said }: Checks): Finding[] {
+type Judge = (check: string) => Level;
+
+function ofLedger({ outbox, ingest, unfrozen, ...said }: Checks, level: Judge): Finding[] {
+  const some = counted(level);
   const found: (Finding | undefined)[] = [
-    outbox && ofOutbox(outbox),
-    outbox && some('outbox_failed', outbox.failed, 'bad', '/jobs', 'check_outbox_failed'),
-    some('undelivered', said.undelivered, 'bad', '/jobs', 'check_undelivered'),
-    some('ledgerless', said.ledgerless, 'bad', '/jobs', 'check_ledgerless'),
-    some('publish', said.publish_failures_15m, 'warn', '/sites', 'check_publish', publish_failures_alarm),
-    some('drift', said.reconciliation?.drift_sites_last1h, 'warn', '/sites?sort=-drift', 'check_drift'),
+    outbox && ofOutbox(outbox, level('outboxAge')),
+    outbox && some('outboxFailed', outbox.failed, '/jobs', 'check_outbox_failed'),
+    some('undelivered', said.undelivered, '/jobs', 'check_undelivered'),
+    some('ledgerless', said.ledgerless, '/jobs', 'check_ledgerless'),
+    some('ingestPublishFailuresLast15m', said.publish_failures_15m, '/sites', 'check_publish'),
+    some(
+      'billingReconciliationDriftLast1h',
+      said.reconciliation?.drift_sites_last1h,
+      '/sites?sort=-drift',
+      'check_drift',
+    ),
     unfrozen &&
       (unfrozen.first
         ? {
-            ...{ id: 'unfrozen', level: 'bad', href: unfrozenHref(unfrozen.first) },
+            ...{ id: 'unfrozenMonths', level: level('unfrozenMonths'), href: unfrozenHref(unfrozen.first) },
             text: t('check_unfrozen_first', { n: formatCount(unfrozen.count), first: unfrozen.first }),
           }
-        : some('unfrozen', unfrozen.count, 'bad', '/invoices', 'check_unfrozen')),
-    some('exports', said.exports?.dead, 'warn', '/dispute', 'check_exports'),
-    ingest && ofIngest(ingest),
+        : some('unfrozenMonths', unfrozen.count, '/invoices', 'check_unfrozen')),
+    some('exportsDead', said.exports?.dead, '/dispute', 'check_exports'),
+    ingest && ofIngest(ingest, level('sessionsLastHour')),
   ];
   return found.filter((one) => one !== undefined);
 }
 
-function ofMoney(money: NonNullable<Checks['money']>): Finding[] {
+function ofMoney(money: NonNullable<Checks['money']>, level: Judge): Finding[] {
+  const some = counted(level);
   const events = money.payment_events;
-  const late = Number(events.oldest_s) > payments_late_s;
   const held = formatCount(events.held);
   const age = formatDuration(Number(events.oldest_s));
   const found: (Finding | undefined)[] = [
-    some('unknown', money.unknown_payouts, 'bad', '/finance/withdrawals?state=unknown', 'check_unknown'),
-    some('stuck', money.stuck_payouts, 'warn', '/finance/withdrawals?state=payout_pending', 'check_stuck'),
-    some('wallets', money.wallet_errors, 'bad', '/wallets', 'check_wallets'),
+    some('payoutsUnknown', money.unknown_payouts, '/finance/withdrawals?state=unknown', 'check_unknown'),
+    some('payoutsStuck', money.stuck_payouts, '/finance/withdrawals?state=payout_pending', 'check_stuck'),
+    some('walletErrors', money.wallet_errors, '/wallets', 'check_wallets'),
     {
-      ...{ id: 'payments', level: late ? 'bad' : 'good', href: '/findings' },
+      ...{ id: 'paymentsWaiting', level: level('paymentsWaiting'), href: '/findings' },
       text:
         events.waiting === '0'
           ? t('check_payments_none', { held })
           : t('check_payments', { n: formatCount(events.waiting), age, held }),
     },
-    some('payments_dead', events.dead, 'bad', '/findings', 'check_payments_dead'),
-    some('incomplete', money.incomplete_runs, 'warn', '/findings', 'check_incomplete'),
-    some('backfill', money.dead_backfill_items, 'warn', '/jobs', 'check_backfill'),
+    some('paymentsDead', events.dead, '/findings', 'check_payments_dead'),
+    some('matchIncomplete', money.incomplete_runs, '/findings', 'check_incomplete'),
+    some('backfillDead', money.dead_backfill_items, '/jobs', 'check_backfill'),
   ];
   return found.filter((one) => one !== undefined);
 }
 
-function ofOutbox({ waiting, oldest_s }: NonNullable<Checks['outbox']>): Finding {
-  const oldest = Number(oldest_s);
+function ofOutbox({ waiting, oldest_s }: NonNullable<Checks['outbox']>, level: Level): Finding {
   return {
-    ...{ id: 'outbox', href: '/sites' },
-    level: oldest > outbox_lost_s ? 'bad' : oldest > outbox_late_s ? 'warn' : 'good',
+    ...{ id: 'outboxAge', href: '/sites', level },
     text:
       waiting === '0'
         ? t('check_outbox_none')
-        : t('check_outbox', { n: formatCount(waiting), age: formatDuration(oldest) }),
+        : t('check_outbox', { n: formatCount(waiting), age: formatDuration(Number(oldest_s)) }),
   };
 }
 
 /** Quiet is not wrong by itself: people sleep. */
-function ofIngest({ age_s }: NonNullable<Checks['ingest']>): Finding {
-  const quiet = age_s === null || Number(age_s) > quiet_s;
+function ofIngest({ age_s }: NonNullable<Checks['ingest']>, level: Level): Finding {
   return {
-    ...{ id: 'ingest', level: quiet ? 'info' : 'good', href: '/sites' },
+    ...{ id: 'sessionsLastHour', level: level === 'good' ? 'good' : 'info', href: '/sites' },
     text: age_s === null ? t('check_ingest_none') : t('check_ingest', { age: formatDuration(Number(age_s)) }),
   };
 }
 
-type Counted = Parameters<typeof t>[0] & (typeof counted)[number];
-const counted = [
-  ...([
-    'check_outbox_failed',
-    'check_undelivered',
-    'check_ledgerless',
-    'check_publish',
-    'check_drift',
-  ] as const),
-  ...(['check_unfrozen', 'check_exports', 'check_wallets', 'check_unknown', 'check_stuck'] as const),
-  ...(['check_backfill', 'check_payments_dead', 'check_incomplete'] as const),
-];
+type Counted = Extract<
+  Key,
+  | 'check_outbox_failed'
+  | 'check_undelivered'
+  | 'check_ledgerless'
+  | 'check_publish'
+  | 'check_drift'
+  | 'check_unfrozen'
+  | 'check_exports'
+  | 'check_wallets'
+  | 'check_unknown'
+  | 'check_stuck'
+  | 'check_backfill'
+  | 'check_payments_dead'
+  | 'check_incomplete'
+>;
 
-/** Well at 0, else of this level; above `alarm` it is bad. */
-function some(
-  id: string,
-  count: string | number | undefined,
-  level: Level,
-  href: string,
-  key: Counted,
-  alarm = Number.POSITIVE_INFINITY,
-): Finding | undefined {
-  if (count === undefined) return undefined;
-  const n = Number(count);
-  return {
-    id,
-    href,
-    level: n === 0 ? 'good' : n > alarm ? 'bad' : level,
-    text: t(key, { n: formatCount(count) }),
-  };
-}
+/** A check that counts, as the watchtower judges the count. */
+const counted =
+  (level: Judge) =>
+  (check: string, count: string | number | undefined, href: string, key: Counted): Finding | undefined =>
+    count === undefined
+      ? undefined
+      : { id: check, href, level: level(check), text: t(key, { n: formatCount(count) }) };
 
 /** "2026-10 SITE" → the invoice that is missing. */
 function unfrozenHref(first: string): string {

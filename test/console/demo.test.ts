@@ -1,12 +1,17 @@
-// The demo fills a stack through its doors, and each fault that it plants is named by the public API, also after the jobs have run again.
+// The demo fills a stack through its doors, and each fault that it plants is named by the public API, also after the jobs have run again,
+// and found in the console by following what the Overview shows; every page of the console on what the demo filled in.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Fault } from '../../demo/faults.ts';
-import { fillDemo } from '../../demo/fill.ts';
+import type { FillOptions } from '../../demo/fill.ts';
 import { fakeClock } from '../../local/schedule/clock.ts';
+import { demo, enter, openBrowser, type Person } from '../browser/console.ts';
+import { hasBrowser, inBrowser } from '../browser/shop.ts';
+import { violations as rulesBroken } from '../console/axe.ts';
 import { cronSecretOf } from '../support/callers.ts';
 import { monthsAgo } from '../support/frozen-month.ts';
 import { violations } from '../support/money.ts';
@@ -17,18 +22,21 @@ const events = 400;
 let stack: TestStack;
 let platform: Call;
 let faults: Fault[];
+let browser: Browser;
+let person: Person;
 const steps: string[] = [];
-const fill = (options: object, said: string[]) => {
-  const { url, issuer, postgres } = stack;
-  const target = { url, database_url: postgres.superuserUrl, cron_secret: cronSecretOf(stack), issuer };
-  return fillDemo(target, options, (sentence) => void said.push(sentence));
-};
+const fill = (options: FillOptions, said: string[]) =>
+  demo(stack, options, (sentence) => void said.push(sentence));
 beforeAll(async () => {
   stack = await openStack({ clock: fakeClock(new Date()) }); // the jobs run when the test says so
   platform = await caller(stack, ['platform-admin', 'finance', 'service']);
   faults = await fill({ events }, steps);
-});
+  if (!hasBrowser) return;
+  browser = await openBrowser();
+  person = await enter(browser, stack, 'Pat Platform');
+}, 180_000);
 afterAll(async () => {
+  await browser?.close();
   if (stack) expect(await violations(stack.database)).toEqual([]);
   await stack?.close();
 });
@@ -158,6 +166,7 @@ test('a second run says so in one sentence and adds nothing', async () => {
 
 test('with --tamper a byte of a sealed month is changed once, and its proof says on which day', async () => {
   const [changed] = await fill({ tamper: true }, []);
+  if (changed) faults.push(changed);
   expect(changed?.name).toBe('changed byte');
   const { proof } = await get(`/sites/${changed?.id}/invoices/${monthsAgo(1)}`);
   expect(proof).toMatchObject({ hash_ok: true, seal_ok: false, changed_days: [changed?.at] });
@@ -179,4 +188,114 @@ test.each([
   });
   rmSync(folder, { recursive: true });
   expect(ended).toEqual({ code, out: expect.stringMatching(sentence) });
+});
+
+const month = monthsAgo(1);
+const page = '/sites/demo-northwind';
+const paths = [
+  ...[
+    '/',
+    '/sites',
+    page,
+    '/events?site=demo-northwind',
+    '/plans',
+    `${page}/invoices`,
+    `${page}/invoices/${month}`,
+  ],
+  ...['/dispute', '/wallets', '/finance/withdrawals', '/findings', '/jobs', '/flags', '/audit', '/api'],
+];
+
+const main = (who = person) => who.page.getByRole('main');
+
+inBrowser.each(paths)(
+  '%s breaks no rule of access, in both themes and at three widths, and complains of nothing',
+  { timeout: 120_000 },
+  async (path) => {
+    await person.open(path);
+    expect(await rulesBroken(person.page)).toEqual([]);
+    expect(person.complaints).toEqual([]);
+  },
+);
+
+inBrowser('the same in Turkish, and no page is left in English', async () => {
+  await person.page.setViewportSize({ width: 1440, height: 900 });
+  await person.open('/finance/withdrawals?lang=tr');
+  expect(await person.page.getAttribute('html', 'lang')).toBe('tr');
+  expect(await main().getByRole('heading', { level: 1 }).textContent()).toBe('Para çekimleri');
+  await person.open('/?lang=en');
+});
+
+describe('each planted fault is found by following what the Overview shows', () => {
+  const follow = async (link: RegExp | string) => {
+    await person.page.setViewportSize({ width: 1440, height: 900 });
+    await person.open('/');
+    await main().getByRole('link', { name: link }).first().click();
+    await person.page.waitForLoadState('networkidle');
+  };
+  const text = async () => (await main().textContent()) ?? '';
+
+  inBrowser('drift: the site, and how many', async () => {
+    await follow(/lumen/i);
+    await expect.poll(text).toMatch(/12/);
+    expect(person.page.url()).toContain('lumen');
+  });
+
+  inBrowser('a webhook that never came, and an amount that differs', async () => {
+    for (const [name, type] of [
+      ['missing webhook', 'missing_in_ledger'],
+      ['amount mismatch', 'amount_mismatch'],
+    ] as const) {
+      await person.open('/');
+      await main().locator(`a[href*="/findings"][href*="${type}"]`).first().click();
+      await expect.poll(() => person.page.locator(`a[href*="/findings/"]`).count()).toBeGreaterThan(0);
+      await main().locator(`tbody a[href*="/findings/"]`).first().click();
+      await expect.poll(text).toContain(fault(name).id.slice(0, 8));
+    }
+  });
+
+  inBrowser('a job that died', async () => {
+    await person.open('/');
+    await main().locator('a[href*="/jobs"]').first().click();
+    await expect.poll(text).toMatch(/demo-/);
+  });
+
+  inBrowser('a payout that nobody knows the end of', async () => {
+    await person.open('/');
+    await main().locator('a[href*="/finance/withdrawals"][href*="unknown"]').first().click();
+    await expect.poll(text).toContain(fault('unknown payout').id.slice(0, 8));
+  });
+
+  inBrowser('a byte that was changed in a sealed month, with its day', { timeout: 120_000 }, async () => {
+    const { at = '' } = fault('changed byte');
+    await person.open(`${page}/invoices/${at.slice(0, 7) || month}`);
+    await main()
+      .getByRole('button', { name: /^Prove/ })
+      .first()
+      .click();
+    await expect.poll(text, { timeout: 60_000 }).toContain('1 day is not as it was sealed');
+    expect(await text()).toContain('Not proved');
+  });
+});
+
+inBrowser('a lost network shows what was known and says so, and never a blank page', async () => {
+  await person.page.setViewportSize({ width: 1440, height: 900 });
+  await person.open('/sites');
+  await person.context.setOffline(true);
+  await person.page.getByText(/No connection since/).waitFor({ timeout: 40_000 });
+  expect(await main().getByRole('row').count()).toBeGreaterThan(1);
+  await person.context.setOffline(false);
+  await person.page.getByText(/No connection since/).waitFor({ state: 'detached', timeout: 40_000 });
+});
+
+inBrowser('what a role may not do is refused by the API as well as by the page', async () => {
+  const fay = await enter(browser, stack, 'Fay Finance');
+  await fay.open('/flags');
+  await fay.page.getByRole('heading', { name: 'Your role does not open this page' }).waitFor();
+  for (const path of ['/flags', '/audit', '/usage', '/jobs']) {
+    const refused = await fay.page.evaluate(
+      `fetch('/api/admin${path}', { headers: { authorization: 'Bearer ' + localStorage.getItem('admin_token') } }).then((answer) => answer.status)`,
+    );
+    expect([path, refused]).toEqual([path, 403]);
+  }
+  await fay.close();
 });
