@@ -7,11 +7,11 @@ const of_the_proof = ['kill-stack', 'random-faults', 'ledger-away', 'dynamodb-aw
 );
 const named = process.argv.some((argument) => argument.startsWith('test/faults/'));
 
+/** The tests of the templates load the CDK, and synthesize a stage, once in each worker; all others begin each file anew. */
+const templates = 'test/infra/!(previous-release).test.ts';
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: [...configDefaults.exclude, ...(process.env.PROOF === '1' || named ? [] : of_the_proof)],
-    globalSetup: ['test/support/cluster.ts'],
     pool: 'forks',
     maxWorkers: 3, // one more than cores: many tests wait for a clock
     retry: 1, // what a busy machine broke gets one more try, and is printed as retried
@@ -19,5 +19,21 @@ export default defineConfig({
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
     reporters: ['default'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'engines',
+          include: ['test/**/*.test.ts'],
+          exclude: [
+            ...configDefaults.exclude,
+            templates,
+            ...(process.env.PROOF === '1' || named ? [] : of_the_proof),
+          ],
+          globalSetup: ['test/support/cluster.ts'],
+        },
+      },
+      { extends: true, test: { name: 'templates', include: [templates], isolate: false } },
+    ],
   },
 });

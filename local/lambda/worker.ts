@@ -3,6 +3,7 @@
 // Not reproduced: the freeze between two events (timers go on running), streaming responses, extensions, /tmp of its own,
 // and a time zone of its own (TZ is the whole process's).
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
@@ -121,8 +122,10 @@ async function run(handler: Handler, message: ToWorker): Promise<void> {
   }
 }
 
+module.enableCompileCache(); // a bundle is compiled once, not by each instance
 try {
   const handler = await loadHandler();
+  module.flushCompileCache(); // an instance is killed, which would lose it
   parentPort?.on('message', (message: ToWorker) => void run(handler, message));
   send({ kind: 'ready' });
 } catch (error) {

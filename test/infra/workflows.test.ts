@@ -4,7 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, inject, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
+import { freshApp, removeAssemblies } from './assembly.ts';
+
+afterAll(removeAssemblies);
 
 const ROOT = join(import.meta.dirname, '../..');
 const FOLDER = join(ROOT, '.github/workflows');
@@ -139,14 +142,15 @@ describe('a deployment', () => {
     ['is shut when a table would go', true],
   ])('its gate %s', (_name, gone) => {
     const folder = mkdtempSync(join(tmpdir(), 'kernel-gate-'));
-    const deployed = JSON.parse(readFileSync(join(inject('assembly'), 'Data.template.json'), 'utf8'));
+    const { directory } = freshApp('dev').synth();
+    const deployed = JSON.parse(readFileSync(join(directory, 'Data.template.json'), 'utf8'));
     const [id, table] = Object.entries(deployed.Resources).find(
       ([, one]) => (one as { Type: string }).Type === 'AWS::DynamoDB::GlobalTable',
     ) as [string, { Properties: { Replicas: { Tags: unknown[] }[] } }];
     if (gone) deployed.Resources.Former = table;
     else deployed.Resources[id].Properties.Replicas[0].Tags = [];
     writeFileSync(join(folder, 'deployed.json'), JSON.stringify(deployed));
-    const given = ['--app', inject('assembly'), '--template', join(folder, 'deployed.json')];
+    const given = ['--app', directory, '--template', join(folder, 'deployed.json')];
     const gate = stepsOf(deploy)[position('cdk diff Data')]?.run?.replace(
       /^npx cdk |-c stage="\$STAGE"/g,
       '',
