@@ -149,6 +149,7 @@ function Gallery() {
           title="Pay"
           consequence="Pays 840.00 EUR to DE…4471."
           action="Pay 840.00 EUR"
+          keyed
           act={async ({ key, reason }) => {
             setKeys([...keys, key]);
             if (keys.length === 0) throw refusal;

@@ -62,6 +62,8 @@ export interface ReasonDialogProps {
   /** 'optional' or 'none' where the contract asks for no reason. */
   reason?: 'needed' | 'optional' | 'none';
   reason_min?: number;
+  /** Whether the operation takes the key, which is then shown: whoever asks later can name it. */
+  keyed?: boolean;
   /** Other fields above the reason. */
   fields?: ReactNode;
   /** `key` was made when the dialog opened and is the same at every try. What it resolves to is shown as the result. */
@@ -78,6 +80,7 @@ export function ReasonDialog(props: ReasonDialogProps) {
     danger,
     reason = 'needed',
     reason_min = 3,
+    keyed,
     fields,
     act,
     onClose,
@@ -156,9 +159,11 @@ export function ReasonDialog(props: ReasonDialogProps) {
               {t('cancel')}
             </button>
           </div>
-          <p className="muted small">
-            Idempotency-Key <code>{key}</code>
-          </p>
+          {keyed && (
+            <p className="muted small">
+              Idempotency-Key <code>{key}</code>
+            </p>
+          )}
         </form>
       )}
     </Dialog>

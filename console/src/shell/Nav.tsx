@@ -27,7 +27,9 @@ export function Nav() {
 }
 
 function Links({ pages }: { pages: readonly Route[] }) {
-  const [path] = useLocation();
+  const [shown] = useLocation();
+  // The invoices of a site are under its address, and on the page of invoices.
+  const path = /^\/sites\/[^/]+\/invoices/.test(shown) ? '/invoices' : shown;
   const isHere = (route: Route) =>
     route.path === '/' ? path === '/' : path === route.path || path.startsWith(`${route.path}/`);
   const fold = (link: HTMLElement) => link.closest('details')?.removeAttribute('open');

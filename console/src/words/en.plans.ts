@@ -39,6 +39,17 @@ export const en = {
   unblock_end: 'End the unblock',
   enforce_on: 'Switch quotas on',
   enforce_off: 'Switch quotas off',
+  settle: 'Charge overage',
+  field_price: 'Price of 1,000 events of overage',
+  price_hint: 'In the currency itself, at most six decimals: 0.40',
+  field_currency: 'Currency',
+  settle_consequence:
+    'From the invoice of this month on, the overage of {site} is charged to its wallet: {price} {currency} for 1,000 events.',
+  settle_end_consequence: 'From the invoice of this month on, overage of {site} costs nothing.',
+  settle_action: 'Charge {price} {currency} per 1,000',
+  settle_end_action: 'Charge overage no more',
+  settle_result: 'From {month} on, overage costs {price} {currency} per 1,000 events.',
+  settle_end_result: 'Overage is not charged any more.',
   settled: 'Settled overage',
   settled_none: 'Nothing was charged yet.',
 

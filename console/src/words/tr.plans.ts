@@ -43,6 +43,17 @@ export const tr: Translated<typeof en> = {
   unblock_end: 'Kaldırmayı sonlandır',
   enforce_on: 'Kotaları aç',
   enforce_off: 'Kotaları kapat',
+  settle: 'Aşımı ücretlendir',
+  field_price: '1.000 aşım olayının fiyatı',
+  price_hint: 'Para biriminin kendisiyle, en çok altı ondalık: 0.40',
+  field_currency: 'Para birimi',
+  settle_consequence:
+    'Bu ayın faturasından itibaren {site} sitesinin aşımı cüzdanından alınır: 1.000 olay için {price} {currency}.',
+  settle_end_consequence: 'Bu ayın faturasından itibaren {site} sitesinin aşımı ücretsizdir.',
+  settle_action: '1.000 olay için {price} {currency} al',
+  settle_end_action: 'Aşımı artık ücretlendirme',
+  settle_result: '{month} ayından itibaren aşım 1.000 olay için {price} {currency} tutar.',
+  settle_end_result: 'Aşım artık ücretlenmiyor.',
   settled: 'Ücretlenen aşım',
   settled_none: 'Henüz hiçbir şey ücretlenmedi.',
 

@@ -62,6 +62,7 @@ export function Correct({ finding, onClose }: { finding: Whole; onClose: () => v
           <SignedAmount typed={typed} change={setTyped} />
         </>
       }
+      keyed
       act={({ reason, key }) => act(reason, key)}
       onClose={onClose}
     />

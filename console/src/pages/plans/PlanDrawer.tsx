@@ -15,6 +15,7 @@ import { EndUnblock, Enforcement, Unblock } from './changes.tsx';
 import { History } from './History.tsx';
 import { SettlementOf } from './PlansTable.tsx';
 import { SetPlan } from './SetPlan.tsx';
+import { Settle } from './Settle.tsx';
 
 interface PlanDrawerProps {
   site: string;
@@ -70,7 +71,7 @@ export interface ChangeProps {
   onClose: () => void;
 }
 
-const changes = { set: SetPlan, unblock: Unblock, end: EndUnblock, enforcement: Enforcement };
+const changes = { set: SetPlan, unblock: Unblock, end: EndUnblock, enforcement: Enforcement, settle: Settle };
 
 function Changes(props: Omit<ChangeProps, 'onClose'>) {
   const [open, setOpen] = useState<keyof typeof changes>();
@@ -89,6 +90,7 @@ function Changes(props: Omit<ChangeProps, 'onClose'>) {
         {button('unblock', t('unblock'))}
         {unblock && button('end', t('unblock_end'))}
         {button('enforcement', t(billing_enforcement ? 'enforce_off' : 'enforce_on'))}
+        {button('settle', t('settle'))}
       </div>
       {Change && <Change {...props} onClose={() => setOpen(undefined)} />}
     </>

@@ -43,6 +43,7 @@ export function Adjust({ player, onClose }: { player: Player; onClose: () => voi
       action={amount === undefined ? t('adjust_do') : t(action, { amount })}
       danger={typed.direction === 'debit'}
       fields={<SignedAmount typed={typed} change={setTyped} />}
+      keyed
       act={({ reason, key }) => act(reason, key)}
       onClose={onClose}
     />

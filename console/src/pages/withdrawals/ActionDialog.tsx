@@ -21,6 +21,7 @@ export function ActionDialog({ verb, row, onClose }: Action & { onClose: () => v
       action={t(`${verb}_amount`, { amount })}
       danger={verb === 'reject'}
       reason={verb === 'pay' || verb === 'recheck' ? reasons[verb] : 'needed'}
+      keyed
       act={(given) => act(verb, row, given)}
       onClose={onClose}
     />
