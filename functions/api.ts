@@ -183,6 +183,7 @@ const siteRoutes = [
     site.proveInvoice(dispute.database, identity, ref, part('month')),
   ),
   user('GET', '/{ref}/jobs', (_, { identity, ref }) => site.readJobs(database, identity, ref)),
+  user('POST', '/{ref}/jobs', (r, { identity, ref }) => site.requestJob(database, identity, ref, json(r))),
   user('GET', '/{ref}/events/{ingest_id}', (_, { identity, ref, part }) =>
     readReceipt(database, identity.subject, isPlatformAdmin(identity), ref, part('ingest_id')),
   ),

@@ -104,19 +104,6 @@ const invoiceProof = z
     changed_days: z.array(z.iso.date()).nullable(),
   })
   .meta({ id: 'InvoiceProof', description: 'A frozen invoice, recomputed from the ledger now.' });
-const reconciliationJob = z
-  .strictObject({
-    id: count,
-    year_month: month,
-    status: z.enum(['QUEUED', 'PROCESSING', 'COMPLETED', 'FAILED', 'DEAD']),
-    attempt_count: z.int(),
-    last_error: z.string().nullable(),
-    last_drift_pct: z.number().nullable().meta({ description: 'A fraction: 0.01 is 1 %.' }),
-    last_result: z.looseObject({}).nullable(),
-    next_attempt_at: instant.nullable(),
-    updated_at: instant,
-  })
-  .meta({ id: 'ReconciliationJob' });
 const payload = z.looseObject({}).meta({ description: 'The event as it is stored.' });
 const delivery = z.discriminatedUnion('status', [
   z.strictObject({
@@ -159,8 +146,13 @@ const receipt = ok({
 }).meta({ id: 'Receipt', description: 'Every decision taken on an admitted event.' });
 
 type Words = Pick<Operation, 'id' | 'summary' | 'description'>;
-/** A reading operation of one site. */
-function read(path: string, body: z.ZodType, words: Words, more: Partial<Operation> = {}): Operation {
+/** An operation of one site, which reads unless told. */
+export function ofSite(
+  path: string,
+  body: z.ZodType,
+  words: Words,
+  more: Partial<Operation> = {},
+): Operation {
   return {
     method: 'get',
     path: `/api/sites${path}`,
@@ -175,7 +167,7 @@ function read(path: string, body: z.ZodType, words: Words, more: Partial<Operati
 }
 
 export const siteOperations: Operation[] = [
-  read(
+  ofSite(
     '',
     ok({ sites: z.array(siteAccess), next_cursor: z.string().nullable() }),
     {
@@ -186,7 +178,7 @@ export const siteOperations: Operation[] = [
     },
     { parameters: { query: z.object({ cursor, limit: limit(50, 200) }) }, errors: ['invalid_request'] },
   ),
-  read(
+  ofSite(
     '/{ref}/usage',
     ok(usageOfSite.shape),
     {
@@ -199,17 +191,17 @@ export const siteOperations: Operation[] = [
       errors: ['text_invalid', 'invalid_request'],
     },
   ),
-  read('/{ref}/plan', ok({ plan: planInForce }), {
+  ofSite('/{ref}/plan', ok({ plan: planInForce }), {
     id: 'readPlan',
     summary: 'Plan',
     description: 'The plan in force and the unblock while one runs; needs billing:view.',
   }),
-  read('/{ref}/quota', ok({ quota }), {
+  ofSite('/{ref}/quota', ok({ quota }), {
     id: 'readQuota',
     summary: 'Quota',
     description: 'Where the site stands against its quota; any member may ask.',
   }),
-  read(
+  ofSite(
     '/{ref}/invoices',
     ok({ invoices: z.array(invoice), next_cursor: month.nullable() }),
     {
@@ -228,7 +220,7 @@ export const siteOperations: Operation[] = [
       errors: ['text_invalid', 'invalid_request'],
     },
   ),
-  read(
+  ofSite(
     '/{ref}/invoices/{month}',
     ok({ proof: invoiceProof }),
     {
@@ -242,12 +234,7 @@ export const siteOperations: Operation[] = [
       errors: ['text_invalid', 'invalid_request', 'month_not_frozen'],
     },
   ),
-  read('/{ref}/jobs', ok({ jobs: z.array(reconciliationJob) }), {
-    id: 'listJobs',
-    summary: 'Reconciliation jobs',
-    description: 'The site’s reconciliation jobs, newest month first, at most 120; needs queue:operate.',
-  }),
-  read(
+  ofSite(
     '/{ref}/events/{ingest_id}',
     receipt,
     {
@@ -262,7 +249,7 @@ export const siteOperations: Operation[] = [
       errors: ['text_invalid', 'site_not_found', 'receipt_not_found'],
     },
   ),
-  read(
+  ofSite(
     '/{ref}/erasures',
     ok({
       erased: count,

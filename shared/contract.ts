@@ -16,6 +16,7 @@ import { paymentJobs, paymentOperations } from './contract-payments.ts';
 import { planOperations } from './contract-plans.ts';
 import { playerOperations } from './contract-players.ts';
 import { rowOperations } from './contract-rows.ts';
+import { siteJobOperations } from './contract-site-jobs.ts';
 import { siteOperations } from './contract-sites.ts';
 import { systemOperations } from './contract-system.ts';
 import { trackerOperations } from './contract-tracker.ts';
@@ -24,6 +25,7 @@ export const operations: Operation[] = [
   ...eventOperations,
   ...billingOperations,
   ...siteOperations,
+  ...siteJobOperations,
   ...rowOperations,
   ...trackerOperations,
   ...overviewOperations,

@@ -122,6 +122,20 @@ export async function readJobs(database: Database, identity: Identity, ref: stri
   };
 }
 
+export const jobInput = z.strictObject({ year_month: z.string('must be a month such as 2026-01') });
+
+/**
+ * Has an open month reconciled again by the schedule's next run.
+ * @throws KernelError `month_frozen`, and `forbidden` without queue:operate.
+ */
+export async function requestJob(database: Database, identity: Identity, ref: string, input: unknown) {
+  const { year_month } = parse(jobInput, input);
+  return ask(database, 'request_reconciliation(:user::uuid, :platform_admin, :ref, :month)', {
+    ...caller(identity, ref),
+    month: requireMonth(year_month),
+  });
+}
+
 /** Erases the payloads of one event, session or fingerprint; the ledger's proof stays. */
 export async function erasePayloads(database: Database, identity: Identity, ref: string, input: unknown) {
   const selector = parse(erasureInput, input);

@@ -1,6 +1,8 @@
 // Reconciliation's queue and doors: what is queued, again or not, how a job ends, and what the cron's calls answer.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { fakeClock } from '../../local/schedule/clock.ts';
+import { callsOf, told, userOf } from '../support/callers.ts';
+import { freezeMonth, monthsAgo } from '../support/frozen-month.ts';
 import { type JsonAnswer, openStack, type TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
@@ -53,6 +55,31 @@ describe('a job', () => {
     await cron('/enqueue');
     expect(await jobs(`status = 'QUEUED'`)).toBe(1);
     await settle();
+  });
+
+  test('is queued again when an operator of the site asks, also one that was given up, and the wish is audited', async () => {
+    await stack.admin('PUT', `/sites/${site}/members/${userOf('operator').id}`, { role: 'operator' });
+    const ask = (body: object) => callsOf(stack)('operator', 'POST', `/api/sites/${site}/jobs`, body);
+    const queued = { status: 200, body: { queued: true, job: { status: 'QUEUED' } } };
+    expect(await ask({ year_month: month })).toMatchObject(queued);
+    expect(await ask({ year_month: month })).toMatchObject({ status: 200, body: { queued: false } });
+    await stack.database.query(
+      `update billing_reconciliation_jobs set status = 'DEAD', attempt_count = 8 where site_id = $1`,
+      [site],
+    );
+    expect(await ask({ year_month: month })).toMatchObject(queued);
+    expect((await cron('/run')).body.results).toMatchObject([{ site_id: site, status: 'COMPLETED' }]);
+    expect((await ask({ year_month: monthsAgo(5) })).body).toMatchObject({ queued: false, job: null });
+    await freezeMonth(stack.database, site, monthsAgo(2), 0);
+    expect(told(await ask({ year_month: monthsAgo(2) }))).toEqual([409, 'month_frozen']);
+    for (const body of [{}, { year_month: '2026-13' }, { year_month: month, force: true }])
+      expect(told(await ask(body))).toEqual([400, 'invalid_request']);
+    const { rows } = await stack.database.query(
+      `select actor_id, payload from audit_log where action = 'reconciliation_requested' and site_id = $1`,
+      [site],
+    );
+    const wish = { actor_id: userOf('operator').id, payload: { year_month: month } };
+    expect(rows).toEqual([wish, wish]);
   });
 
   test('that keeps failing is tried with growing delays and is dead after eight attempts', async () => {

@@ -53,6 +53,10 @@ const verbs: [string, Verb][] = [
   ['invoices', { path: () => '/invoices', capability: 'billing:view' }],
   ['proof', { path: () => `/invoices/${past}`, capability: 'billing:view' }],
   ['jobs', { path: () => '/jobs', capability: 'queue:operate' }],
+  [
+    'reconciliation',
+    { path: () => '/jobs', capability: 'queue:operate', method: 'POST', body: { year_month: monthsAgo(0) } },
+  ],
   ['receipt', { path: () => `/events/${ingest_id}`, capability: null }],
   ['erasure', { path: () => '/erasures', capability: 'site:write', method: 'POST', body: { sid: 'nobody' } }],
 ];

@@ -95,8 +95,8 @@ describe('transactions', () => {
 
   test('a transaction takes one call at a time', async () => {
     const transactionId = await api.begin();
-    const first = api.execute('SELECT 1 FROM pg_sleep(0.2)', { transactionId });
-    await sleep(50);
+    const first = api.execute('SELECT 1 FROM pg_sleep(1)', { transactionId });
+    await sleep(250);
     await expect(api.execute('SELECT 1', { transactionId })).rejects.toThrow(
       'Transaction is still running a query',
     );

@@ -77,7 +77,7 @@ export const MATRIX: Record<string, Rights> = {
     kernel_overview list_accounts list_api_keys list_audit list_flags list_migrations list_reports list_site_jobs list_site_usage list_sites money_doctor month_state my_sites
     propose_adjustment read_dispute_export read_invoice_proof read_invoices read_jobs read_migration
     read_account read_receipt read_sealed_lines read_site_days read_site_plan read_site_quota read_site_rows read_site_usage read_transfer site_days site_rows trial_balance record_dispute_export
-    request_dispute_export require_capability revoke_api_key set_enforcement set_flag set_product
+    request_dispute_export request_reconciliation require_capability revoke_api_key set_enforcement set_flag set_product
     set_site_member set_site_plan sign_in site_plan site_quota site_role site_row site_usage unblock_plan
     verify_invoice wallet_drift read_export read_settlement set_settlement read_site_tracker site_tracker`,
   ),

@@ -61,13 +61,14 @@ export async function send<Op extends Name>(operation: Op, call?: Call<Op>): Pro
     ...(call?.body !== undefined && { 'content-type': 'application/json' }),
   };
   let response: Response;
+  const asked_at_ms = Date.now();
   try {
     response = await fetch(url, {
       method,
       headers,
       ...(call?.body !== undefined && { body: JSON.stringify(call.body) }),
     });
-    answered();
+    answered(asked_at_ms);
   } catch (cause) {
     lost();
     throw new NetworkError('No connection.', { cause });

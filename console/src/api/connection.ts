@@ -10,8 +10,11 @@ export interface Connection {
 const listeners = new Set<() => void>();
 let now: Connection = { lost_since_ms: undefined, answered_at_ms: undefined };
 
-export function answered(): void {
-  change({ lost_since_ms: undefined, answered_at_ms: Date.now() });
+/** @param asked_at_ms an answer to what was asked before the loss does not end it. */
+export function answered(asked_at_ms: number): void {
+  const { lost_since_ms } = now;
+  const before = lost_since_ms !== undefined && asked_at_ms < lost_since_ms;
+  change({ lost_since_ms: before ? lost_since_ms : undefined, answered_at_ms: Date.now() });
 }
 
 export function lost(): void {

@@ -17,11 +17,12 @@ export function Banner() {
   const isLost = lost_since_ms !== undefined;
   useEffect(() => {
     const ask = async () => {
+      const asked_at_ms = Date.now();
       const newer = await isStale().catch(() => undefined);
       if (newer === undefined) return;
       setStale(newer);
       if (!isLost) return;
-      answered();
+      answered(asked_at_ms);
       await queries.invalidateQueries();
     };
     const timer = setInterval(() => void ask(), isLost ? try_every_ms : stale_every_ms);

@@ -43,8 +43,13 @@ export const en = {
   next_working: 'A worker has it until {at}.',
   next_queued: 'The next run takes it, from {at}.',
   next_failed: 'It is tried again from {at}.',
-  next_dead:
-    'Nothing by itself: it has failed too often. Once the cause is gone, /api/cron/reconcile-usage/backfill with force queues it again.',
+  again: 'Reconcile again',
+  again_of: 'Reconcile {month} of {site} again',
+  again_consequence:
+    'Puts {month} of {site} back into the queue; the next scheduled run compares its ledger, usage row, counter and events anew. Nothing of the ledger is changed.',
+  again_queued: '{month} of {site} is queued; the next run takes it up.',
+  again_already: '{month} of {site} is queued or at work already.',
+  next_dead: 'Nothing by itself: it has failed too often. Once the cause is gone, have it reconciled again.',
   next_completed: 'Nothing, until the month changes.',
   result: 'Result',
 

@@ -46,8 +46,14 @@ export const tr: Translated<typeof en> = {
   next_working: '{at} anına kadar bir çalışanda.',
   next_queued: '{at} anından sonraki ilk çalışma onu alır.',
   next_failed: '{at} anından sonra yeniden denenir.',
+  again: 'Yeniden mutabakat',
+  again_of: '{site} için {month} ayını yeniden mutabık kıl',
+  again_consequence:
+    '{site} sitesinin {month} ayını yeniden sıraya koyar; sıradaki çalışma defteri, kullanım satırını, sayacı ve olayları yeniden karşılaştırır. Defterde hiçbir şey değişmez.',
+  again_queued: '{site} sitesinin {month} ayı sıraya alındı; sıradaki çalışma onu ele alır.',
+  again_already: '{site} sitesinin {month} ayı zaten sırada ya da işleniyor.',
   next_dead:
-    'Kendiliğinden bir şey olmaz: çok sık başarısız oldu. Nedeni giderilince force ile /api/cron/reconcile-usage/backfill onu yeniden sıraya koyar.',
+    'Kendiliğinden bir şey olmaz: çok sık başarısız oldu. Nedeni giderilince yeniden mutabakat isteyin.',
   next_completed: 'Ay değişene kadar bir şey olmaz.',
   result: 'Sonuç',
 

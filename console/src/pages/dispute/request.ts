@@ -44,12 +44,13 @@ export async function requestExport(scope: Scope, signal: AbortSignal): Promise<
 
 async function ask(url: string, signal: AbortSignal): Promise<Response> {
   const token = session.get().session?.token;
+  const asked_at_ms = Date.now();
   try {
     const response = await fetch(url, {
       ...{ signal, redirect: 'manual' },
       headers: { accept: 'application/json, text/csv', ...(token && { authorization: `Bearer ${token}` }) },
     });
-    answered();
+    answered(asked_at_ms);
     return response;
   } catch (cause) {
     if (signal.aborted) throw cause;

@@ -11,6 +11,7 @@ import { When } from '../../parts/When.tsx';
 import { formatInstant, formatMonth, formatPercent } from '../../words/format.ts';
 import { t } from '../../words/jobs.ts';
 import { SiteChoice, siteOf, useSites } from '../invoices/sites.tsx';
+import { Again } from './Again.tsx';
 
 const states = ['STUCK', 'DEAD', 'FAILED', 'PROCESSING', 'QUEUED', 'COMPLETED'] as const;
 type State = (typeof states)[number];
@@ -42,7 +43,7 @@ export function JobsOfAll() {
       </div>
       <DataTable<Job>
         caption={t('reconciliation_caption')}
-        columns={columns(true)}
+        columns={columns()}
         list={rowsOf(read, ({ jobs }) => jobs)}
         rowKey={({ id }) => id}
         filtered={filtered}
@@ -70,7 +71,7 @@ export function JobsOfSite() {
       </div>
       <DataTable<Job>
         caption={t('reconciliation_of', { site: site?.name ?? ref })}
-        columns={columns(false)}
+        columns={columns(ref)}
         list={rowsOf(read, ({ jobs }) => jobs)}
         rowKey={({ id }) => id}
         nothing={t('reconciliation_none')}
@@ -107,7 +108,9 @@ function next(job: Job): string {
   }
 }
 
-function columns(ofAll: boolean): Column<Job>[] {
+/** @param of the site whose jobs they are; of all sites, each names its own. */
+function columns(of?: string): Column<Job>[] {
+  const ofAll = of === undefined;
   const site: Column<Job> = {
     ...{ id: 'site', header: t('site'), names: true, sort: (row) => row.public_id ?? '' },
     cell: (row) => <Link href={`/sites/${row.public_id}`}>{row.public_id}</Link>,
@@ -167,6 +170,14 @@ function columns(ofAll: boolean): Column<Job>[] {
             <pre>{JSON.stringify(row.last_result, null, 2)}</pre>
           </details>
         ),
+    },
+    {
+      ...{ id: 'again', header: t('again'), text: () => '' },
+      cell: (row) => {
+        const idle = ['COMPLETED', 'FAILED', 'DEAD'].includes(stateOf(row));
+        const site = of ?? row.public_id;
+        return idle && site ? <Again site={site} month={row.year_month} /> : null;
+      },
     },
   ];
 }
