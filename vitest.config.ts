@@ -1,4 +1,4 @@
-// How the tests run: on the real embedded engines, three files at a time, each file with its own stack or database.
+// How the tests run: on the real embedded engines, four files at a time, each file with its own stack or database.
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Minutes of load that say by chance what the crash matrices of the check say step by step: `npm run proof` runs them. */
@@ -13,12 +13,12 @@ const templates = 'test/infra/!(previous-release).test.ts';
 export default defineConfig({
   test: {
     pool: 'forks',
-    maxWorkers: 3, // one more than cores: many tests wait for a clock
+    maxWorkers: 4, // more than cores: many tests wait for a clock
     retry: 1, // what a busy machine broke gets one more try, and is printed as retried
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
-    reporters: ['default'],
+    reporters: ['default', './test/support/retried.ts'],
     projects: [
       {
         extends: true,

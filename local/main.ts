@@ -1,6 +1,7 @@
 // `npm start`: builds, synthesizes, boots the embedded stack, creates a demo site and says how to use it.
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
+import { buildIfChanged } from '../scripts/build-if-changed.ts';
 import { synthIfChanged } from '../scripts/synth-if-changed.ts';
 import { demoPlayer } from './demo-player.ts';
 import { demoSite } from './demo-site.ts';
@@ -40,7 +41,7 @@ async function main(): Promise<void> {
   stopOnSignal();
   await checkPort(port);
   progress('Building the functions');
-  await import('../scripts/build.ts');
+  await buildIfChanged();
   progress('Synthesizing the CDK app');
   await synthIfChanged('dev', assembly);
   const log = createWriteStream(join(directory, 'functions.ndjson'), { flags: 'a' });

@@ -1,14 +1,16 @@
 // Bundles every function once, the tracker and the console: the same bytes are deployed and run by the embedded stack.
-import { cp, readdir, rm } from 'node:fs/promises';
+import { cp, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { build, stop } from 'esbuild';
 import { buildConsole } from './build-console.ts';
+import { buildHash, buildStamp } from './build-stamp.ts';
 import { bundleTracker } from './bundle-tracker.ts';
 
 const root = join(import.meta.dirname, '..');
 const outdir = join(root, 'dist');
 const shared = new Set(['runtime.ts', 'service-job.ts', 'withdrawal-metrics.ts', 'console-reads.ts']); // parts of functions, not functions
 
+const hash = await buildHash(); // of the sources as they are now, whatever is edited meanwhile
 const entries = (await readdir(join(root, 'functions'))).filter(
   (file) => file.endsWith('.ts') && !shared.has(file),
 );
@@ -37,3 +39,4 @@ await cp(join(root, 'migrations'), join(outdir, 'migrate', 'migrations'), {
   filter: (path) => !path.endsWith('schema.sql'),
 });
 await buildConsole(join(outdir, 'console'));
+await writeFile(buildStamp, hash);

@@ -1,9 +1,9 @@
 // Synthesizes a stage only when something that it is made of has changed since: a start that changes nothing need not wait for it.
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hashOf, isStamped } from './source-hash.ts';
 import { synth } from './synth.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -14,28 +14,11 @@ const variables = ['COMMIT_SHA', 'GITHUB_SHA', 'COMMIT_BRANCH', 'GITHUB_REF_NAME
 /** @throws Error as `synth` does; the folder then counts as changed. */
 export async function synthIfChanged(stage: string, outdir: string): Promise<void> {
   const stamp = join(outdir, 'sources.sha256');
-  const hash = await hashOfSources(stage);
-  if (existsSync(stamp) && (await readFile(stamp, 'utf8')) === hash) return;
+  const hash = await hashOf(sources, [stage, revision()]);
+  if (await isStamped(stamp, hash)) return;
   await rm(outdir, { recursive: true, force: true });
   await synth(stage, outdir);
   await writeFile(stamp, hash);
-}
-
-async function hashOfSources(stage: string): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([stage, revision(), process.version]));
-  for (const source of sources.filter((name) => existsSync(join(root, name)))) {
-    const files = source.includes('.') ? [source] : await filesOf(source);
-    for (const file of files) hash.update(`\0${file}\0`).update(await readFile(join(root, file)));
-  }
-  return hash.digest('hex');
-}
-
-async function filesOf(folder: string): Promise<string[]> {
-  const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
-    .sort();
 }
 
 /** The template names the commit that it was made of. */
