@@ -6275,6 +6275,30 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.request_reconciliation(p_user uuid, p_platform_admin boolean, p_ref text, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  site uuid := require_capability(p_user, p_platform_admin, p_ref, 'queue:operate');
+  queued bigint;
+  job jsonb;
+begin
+  if exists (select from invoice_snapshot i where i.site_id = site and i.year_month = p_month) then
+    raise exception 'The month % of this site is frozen: its seal is checked instead.', p_month using errcode = 'RK010';
+  end if;
+  select q.enqueued into queued from enqueue_reconciliation(p_month, p_month, site, true) q;
+  if queued > 0 then
+    perform audit(p_user::text, 'reconciliation_requested', 'site', site::text, site, jsonb_build_object('year_month', p_month));
+  end if;
+  select jsonb_build_object('status', j.status, 'next_attempt_at', utc_text(j.next_attempt_at)) into job
+    from billing_reconciliation_jobs j where j.site_id = site and j.year_month = p_month;
+  return jsonb_build_object('queued', queued > 0, 'job', job);
+end $function$
+;
+
 CREATE OR REPLACE FUNCTION public.request_run(p_provider text, p_tenant text, p_from timestamp with time zone, p_to timestamp with time zone, p_dry_run boolean, p_key text, p_by text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -9171,6 +9195,8 @@ grant execute on function release_reconciliation(uuid) to kernel_jobs;
 
 grant execute on function request_dispute_export(jsonb,text) to kernel_api;
 
+grant execute on function request_reconciliation(uuid,boolean,text,text) to kernel_api;
+
 grant execute on function request_run(text,text,timestamp with time zone,timestamp with time zone,boolean,text,text) to kernel_jobs;
 
 grant execute on function request_run(text,text,timestamp with time zone,timestamp with time zone,boolean,text,text) to kernel_money;
@@ -9930,6 +9956,8 @@ comment on function report(reconciliation_runs,uuid,jsonb) is 'Writes a report: 
 comment on function report_account(reconciliation_runs,account_fact,account_fact,text[],text) is 'The report of an account: what it was, what was done, what it is.';
 
 comment on function request_dispute_export(jsonb,text) is 'The export of this month_state: the one that exists, or a new one to be built.';
+
+comment on function request_reconciliation(uuid,boolean,text,text) is 'Queues an open month of a site for reconciliation at once, as a user who holds queue:operate: one that was completed, failed or dead begins anew. A job at work or already queued stays as it is; a month without usage has none. Audited. Raises RK010, RK014.';
 
 comment on function request_run(text,text,timestamp with time zone,timestamp with time zone,boolean,text,text) is 'Asks for a run over the window [from, to); a key names it, and brings the same run again. Nothing is compared yet. Raises RK015.';
 

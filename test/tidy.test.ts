@@ -27,7 +27,7 @@ const allowed: [part: RegExp, mayImport: RegExp][] = [
   [/^shared\//, /^shared\/[^/]+$/],
   [/^functions\//, /^((shared|functions)\/|docs\/openapi\.json$)/],
   [/^infra\//, /^(infra\/|shared\/config\.ts$)/],
-  [/^local\//, /^(local\/|scripts\/(build|synth-if-changed)\.ts$)/],
+  [/^local\//, /^(local\/|scripts\/(build|synth)-if-changed\.ts$)/],
   [/^cli\//, /^(cli\/|scripts\/node-24\.mjs$)/],
   [/^tracker\//, /^tracker\//], // it knows the HTTP contract only
   [/^console\//, /^console\//], // and so does this

@@ -11,12 +11,13 @@ import type { FillOptions } from '../../demo/fill.ts';
 import { fakeClock } from '../../local/schedule/clock.ts';
 import { demo, enter, openBrowser, type Person } from '../browser/console.ts';
 import { hasBrowser, inBrowser } from '../browser/shop.ts';
-import { violations as rulesBroken } from '../console/axe.ts';
 import { cronSecretOf } from '../support/callers.ts';
 import { monthsAgo } from '../support/frozen-month.ts';
 import { violations } from '../support/money.ts';
 import { type Call, caller } from '../support/money-doors.ts';
 import { openStack, type TestStack } from '../support/stack.ts';
+import { violations as rulesBroken } from './axe.ts';
+import { mainTasks } from './tasks.ts';
 
 const events = 400;
 let stack: TestStack;
@@ -299,3 +300,5 @@ inBrowser('what a role may not do is refused by the API as well as by the page',
   }
   await fay.close();
 });
+
+mainTasks(() => ({ stack, browser, mismatch: fault('amount mismatch').id }));

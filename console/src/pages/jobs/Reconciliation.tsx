@@ -1,4 +1,5 @@
 // Reconciliation jobs: of all sites for a platform admin, of one's own for an operator; each says what happens next.
+import { useState } from 'react';
 import { Link } from 'wouter';
 import type { ReconciliationJob, SiteJob } from '../../api/client.ts';
 import { rowsOf, useRead } from '../../api/query.ts';
@@ -11,7 +12,7 @@ import { When } from '../../parts/When.tsx';
 import { formatInstant, formatMonth, formatPercent } from '../../words/format.ts';
 import { t } from '../../words/jobs.ts';
 import { SiteChoice, siteOf, useSites } from '../invoices/sites.tsx';
-import { Again } from './Again.tsx';
+import { AgainButton, AgainDialog, type SiteMonth } from './Again.tsx';
 
 const states = ['STUCK', 'DEAD', 'FAILED', 'PROCESSING', 'QUEUED', 'COMPLETED'] as const;
 type State = (typeof states)[number];
@@ -23,6 +24,7 @@ type Job = Omit<ReconciliationJob, 'last_drift_pct'> &
   Partial<Pick<SiteJob, 'public_id' | 'stuck' | 'lease_until'>> & { last_drift_pct: number | string | null };
 
 export function JobsOfAll() {
+  const [again, setAgain] = useState<SiteMonth>();
   const [view, setView, { filtered, clear }] = useView({ status: '', sort: '' });
   const read = useRead(
     'GET /api/admin/jobs',
@@ -43,7 +45,7 @@ export function JobsOfAll() {
       </div>
       <DataTable<Job>
         caption={t('reconciliation_caption')}
-        columns={columns()}
+        columns={columns(setAgain)}
         list={rowsOf(read, ({ jobs }) => jobs)}
         rowKey={({ id }) => id}
         filtered={filtered}
@@ -54,11 +56,13 @@ export function JobsOfAll() {
         onSort={(sort) => setView({ sort }, true)}
         rowTone={toneOf}
       />
+      {again && <AgainDialog {...again} onClose={() => setAgain(undefined)} />}
     </Section>
   );
 }
 
 export function JobsOfSite() {
+  const [again, setAgain] = useState<SiteMonth>();
   const [view, setView] = useView({ site: '' });
   const sites = useSites('queue:operate');
   const ref = view.site || sites.sites?.[0]?.public_id || '';
@@ -71,13 +75,14 @@ export function JobsOfSite() {
       </div>
       <DataTable<Job>
         caption={t('reconciliation_of', { site: site?.name ?? ref })}
-        columns={columns(ref)}
+        columns={columns(setAgain, ref)}
         list={rowsOf(read, ({ jobs }) => jobs)}
         rowKey={({ id }) => id}
         nothing={t('reconciliation_none')}
         csv={`reconciliation-jobs-${ref}`}
         rowTone={toneOf}
       />
+      {again && <AgainDialog {...again} onClose={() => setAgain(undefined)} />}
     </Section>
   );
 }
@@ -109,7 +114,7 @@ function next(job: Job): string {
 }
 
 /** @param of the site whose jobs they are; of all sites, each names its own. */
-function columns(of?: string): Column<Job>[] {
+function columns(open: (of: SiteMonth) => void, of?: string): Column<Job>[] {
   const ofAll = of === undefined;
   const site: Column<Job> = {
     ...{ id: 'site', header: t('site'), names: true, sort: (row) => row.public_id ?? '' },
@@ -176,7 +181,7 @@ function columns(of?: string): Column<Job>[] {
       cell: (row) => {
         const idle = ['COMPLETED', 'FAILED', 'DEAD'].includes(stateOf(row));
         const site = of ?? row.public_id;
-        return idle && site ? <Again site={site} month={row.year_month} /> : null;
+        return idle && site ? <AgainButton {...{ site, month: row.year_month, open }} /> : null;
       },
     },
   ];
