@@ -126,7 +126,7 @@ export function mainTasks(scene: () => Scene): void {
       'jobs: who operates a site has a month whose job was given up reconciled again',
       as(scene, 'Otto Operator', '/jobs?site=demo-lumen', async (page) => {
         const given_up = main(page).getByRole('row').filter({ hasText: 'it has failed too often' });
-        await given_up.getByRole('button', { name: /^Reconcile .* again$/ }).click();
+        await given_up.getByRole('button', { name: /^Reconcile again: / }).click();
         await button(page, 'Reconcile again').click();
         await said(page, /is queued; the next run takes it up\.$/);
       }),

@@ -152,6 +152,9 @@ describe('what the stack answers', () => {
       expect((await ask(id, { as: 'owner', path })).status).toBe(200);
       expect((await ask(id, { as: 'player', path })).body.code).toBe('forbidden');
     }
+    const year_month = new Date().toISOString().slice(0, 7);
+    expect((await ask('requestJob', { as: 'owner', path, body: { year_month } })).status).toBe(200);
+    expect((await ask('requestJob', { as: 'owner', path, body: {} })).status).toBe(400);
     expect(
       (await ask('listMySites', { as: 'owner', query: { limit: '1' } })).body.next_cursor,
     ).not.toBeNull();

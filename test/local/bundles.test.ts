@@ -67,7 +67,7 @@ const invoke = async (entry: Entry, event: unknown) => {
 
 describe('a bundle', () => {
   test('exists for each function of the template and for no other', () => {
-    expect(readdirSync(dist).sort()).toEqual([...entries, 'console', 'tracker'].sort());
+    expect(readdirSync(dist).sort()).toEqual([...entries, 'console', 'sources.sha256', 'tracker'].sort());
     expect(assets()).toHaveLength(entries.length);
     for (const entry of entries) expect(stack.functions.has(stack.functionName(entry))).toBe(true);
   });

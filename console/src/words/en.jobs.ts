@@ -44,7 +44,7 @@ export const en = {
   next_queued: 'The next run takes it, from {at}.',
   next_failed: 'It is tried again from {at}.',
   again: 'Reconcile again',
-  again_of: 'Reconcile {month} of {site} again',
+  again_of: 'Reconcile again: {month} of {site}',
   again_consequence:
     'Puts {month} of {site} back into the queue; the next scheduled run compares its ledger, usage row, counter and events anew. Nothing of the ledger is changed.',
   again_queued: '{month} of {site} is queued; the next run takes it up.',

@@ -47,7 +47,7 @@ export const tr: Translated<typeof en> = {
   next_queued: '{at} anından sonraki ilk çalışma onu alır.',
   next_failed: '{at} anından sonra yeniden denenir.',
   again: 'Yeniden mutabakat',
-  again_of: '{site} için {month} ayını yeniden mutabık kıl',
+  again_of: 'Yeniden mutabakat: {site}, {month}',
   again_consequence:
     '{site} sitesinin {month} ayını yeniden sıraya koyar; sıradaki çalışma defteri, kullanım satırını, sayacı ve olayları yeniden karşılaştırır. Defterde hiçbir şey değişmez.',
   again_queued: '{site} sitesinin {month} ayı sıraya alındı; sıradaki çalışma onu ele alır.',
