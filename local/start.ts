@@ -41,6 +41,8 @@ export interface LocalOptions {
   durable?: boolean;
   /** Whether Postgres waits for the disk, which it does unless told otherwise. */
   fsync?: boolean;
+  /** Whether an earlier start of this assembly has migrated what lies in the folder; nothing is migrated then. */
+  migrated?: boolean;
   clock?: Clock;
   doorFault?: FaultModule;
   functionFault?: FunctionsOptions['fault'];
@@ -138,7 +140,7 @@ async function start(
   });
   started.push(() => functions.close());
 
-  for (const name of triggerOf(order, engines)) {
+  for (const name of options.migrated ? [] : triggerOf(order, engines)) {
     progress('Migrating the database');
     const result = await functions.invoke(name, {});
     if (!result.ok) throw new Error(`The migrations failed: ${result.errorMessage}`);

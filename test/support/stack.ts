@@ -50,6 +50,7 @@ export async function openStack(options: Partial<LocalOptions> = {}): Promise<Te
     directory,
     assembly: inject('assembly'),
     fsync: false, // no test takes the machine's power away
+    migrated: options.directory === undefined && options.assembly === undefined,
     onLog: ({ line }) => void logs.push(line.startsWith('{') ? JSON.parse(line) : { message: line }),
     ...options,
   });
