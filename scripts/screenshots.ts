@@ -48,7 +48,7 @@ const steps: Record<string, (page: Page) => Promise<void>> = {
       .first()
       .click();
     await page
-      .getByText(/^(Proved|Not proved)/)
+      .getByText(/Proved: |Not proved/)
       .first()
       .waitFor();
   },
@@ -84,10 +84,14 @@ try {
   const { url, secrets, users } = runningStack();
   await mkdir(folder, { recursive: true });
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-  for (const [name, path] of Object.entries(pages)) await take(browser, url, name, path, secrets.admin_token);
-  const player = users.find(({ role }) => role === 'player')?.token ?? '';
-  await take(browser, url, 'player-wallet', '/player/wallet', player);
-  await browser.close();
+  try {
+    for (const [name, path] of Object.entries(pages))
+      await take(browser, url, name, path, secrets.admin_token);
+    const player = users.find(({ role }) => role === 'player')?.token ?? '';
+    await take(browser, url, 'player-wallet', '/player/wallet', player);
+  } finally {
+    await browser.close(); // it would keep this process
+  }
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 1;
