@@ -68,6 +68,8 @@ function Frozen(props: { ref_: string; proof: InvoiceProof; invoice: Listed | un
   const [view, setView] = useView({ day: '', from: '0' });
   const [verdict, setVerdict] = useState<Verdict>();
   const days = compareDays(proof.seal?.days ?? proof.ledger.days, proof.ledger.days);
+  const rowsOf = (which: string) =>
+    `/events?site=${encodeURIComponent(ref)}&month=${proof.year_month}&verdict=${which}`;
   return (
     <>
       <Stats>
@@ -76,15 +78,29 @@ function Frozen(props: { ref_: string; proof: InvoiceProof; invoice: Listed | un
           value={<Count value={proof.event_count} />}
           unit={t('unit')}
           note={formatInstant(proof.frozen_at)}
+          href={rowsOf('counted')}
         />
-        <Stat label={t('overage')} value={<Count value={proof.overage_count} />} unit={t('unit')} />
+        <Stat
+          label={t('overage')}
+          value={<Count value={proof.overage_count} />}
+          unit={t('unit')}
+          note={formatInstant(proof.frozen_at)}
+          href={rowsOf('overage')}
+        />
         <Stat
           label={t('corrected')}
           value={invoice && <Count value={corrected(invoice)} />}
           unit={t('unit')}
           as_of={as_of_ms}
+          href={`/sites/${ref}/invoices`}
         />
-        <Stat label={t('rows')} value={<Count value={proof.seal?.row_count} />} unit={t('rows_unit')} />
+        <Stat
+          label={t('rows')}
+          value={<Count value={proof.seal?.row_count} />}
+          unit={t('rows_unit')}
+          note={proof.seal && formatInstant(proof.seal.sealed_at)}
+          href={rowsOf('all')}
+        />
       </Stats>
       <Facts proof={proof} by={invoice?.generated_by} />
       <Prove ref_={ref} proof={proof} verdict={verdict} onVerdict={setVerdict} />
