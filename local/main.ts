@@ -5,9 +5,10 @@ import { buildIfChanged } from '../scripts/build-if-changed.ts';
 import { synthIfChanged } from '../scripts/synth-if-changed.ts';
 import { demoPlayer } from './demo-player.ts';
 import { demoSite } from './demo-site.ts';
+import { checkPort } from './http/port.ts';
 import { watchParent } from './parent.ts';
 import { removeStackFile, writeStackFile } from './stack-file.ts';
-import { checkPort, type LocalStack, startLocal } from './start.ts';
+import { type LocalStack, startLocal } from './start.ts';
 import { lockDirectory } from './state.ts';
 
 process.env.TZ = 'UTC'; // as in Lambda; a worker cannot set its own

@@ -1,13 +1,13 @@
 // The embedded stack: reads the synthesized template, starts the engines, creates each resource, migrates, and serves.
 // `npm start`, the tests and the benches all use startLocal().
 import { rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Denial } from './door/authorization.ts';
 import { type DoorThread, startDoorThread } from './door/thread.ts';
 import type { FaultModule } from './door/worker.ts';
 import { createHttpApi, type HttpApi } from './http/http-api.ts';
 import { pagesBeside } from './http/pages.ts';
+import { holdPort } from './http/port.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { createFunctions, type Functions, type FunctionsOptions } from './lambda/functions.ts';
 import { removeCluster } from './postgres/cluster.ts';
@@ -105,8 +105,9 @@ async function start(
   const { errors, accepted } = classify(assembly, { emulated: EMULATED, accepted: ACCEPTED });
   if (errors[0]) throw new Error(errors[0]);
   const order = creationOrder(assembly, { has: (type) => EMULATED.has(type) || type in provisioners });
-  const port = options.port || (await freePort());
-  await checkPort(port);
+  const held = await holdPort(options.port);
+  started.push(() => held.release());
+  const { port } = held;
   if (options.fresh) removeState(options.directory);
   const state = openState(options.directory);
 
@@ -149,6 +150,7 @@ async function start(
   started.push(() => eventSources.stop());
   const schedules = startSchedules(order, engines, functions, options.clock);
   started.push(() => schedules.stop());
+  await held.release();
   const http: HttpApi = await createHttpApi({
     apis: apiOf(order, engines),
     functions,
@@ -273,27 +275,4 @@ function masterSecretOf(assembly: Assembly): string {
   const { SecretId } = (attachment?.properties ?? {}) as { SecretId?: { Ref?: string } };
   if (!SecretId?.Ref) throw new Error('The template attaches no secret to the cluster.');
   return SecretId.Ref;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-/** Before anything is started, for nothing is worse than a boot that fails at its end. */
-export async function checkPort(port: number): Promise<void> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', ({ code }: NodeJS.ErrnoException) => {
-      const why =
-        code === 'EACCES' ? 'is reserved for root: start as root' : 'is taken: stop what listens there';
-      const other = port < 1024 ? 3000 : port < 65_535 ? port + 1 : port - 1;
-      reject(new Error(`Port ${port} ${why}, or choose another, for example PORT=${other} npm start.`));
-    });
-    server.listen(port, '127.0.0.1', resolve);
-  });
-  await new Promise((resolve) => server.close(resolve));
 }

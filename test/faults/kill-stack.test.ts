@@ -1,12 +1,12 @@
 // Guarantee 1 when everything dies: SIGKILL of the whole stack under load loses and doubles nothing that was acknowledged.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { freePort } from '../support/port.ts';
 import { random } from '../support/random.ts';
 import { type Books, checkBooks, connect, drain, report } from './books.ts';
 import { kills, newSite, type Site, startLoad } from './load.ts';
@@ -118,12 +118,4 @@ async function checkCounter({ id, public_id }: Site): Promise<void> {
   };
   expect(usage.drift).toBe('0');
   expect(Number(usage.counter.used)).toBe(Number(usage.ledger.billable));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port: free } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return free;
 }

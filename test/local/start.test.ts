@@ -18,7 +18,8 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { isOpenToNobody } from '../../local/postgres/binaries.ts';
 import { proving } from '../faults/sections.ts';
 import { copyMigratedStack } from '../support/migrated-stack.ts';
-import { type Checkout, gone, isFree, openCheckout, ROOT, type Start } from './open-checkout.ts';
+import { isFree } from '../support/port.ts';
+import { type Checkout, gone, openCheckout, ROOT, type Start } from './open-checkout.ts';
 
 let main: Checkout;
 let other: Checkout;
