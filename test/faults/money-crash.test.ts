@@ -1,5 +1,5 @@
 // Crash at every step of money: after a death or a lost reply at any step of a call, and the caller's repetition of it, the
-// state is that of a run without. The usual check tries three ways of failing, the proof six.
+// state is that of a run without. The usual check tries two of three ways of failing, in turns, the proof six.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { violations } from '../support/money.ts';
 import { type Call, caller, key, type MoneyAnswer, openPlayer, type Player } from '../support/money-doors.ts';
@@ -115,7 +115,12 @@ describe.each(Object.entries(acts))('%s', (_name, act) => {
     expected = await stateOf(scene);
   });
 
-  const cells = act.steps.flatMap((step) => Object.keys(failures).map((failure) => [step, failure] as const));
+  // The check tries two of the three at each step, in turns.
+  const cells = act.steps.flatMap((step, nth) =>
+    Object.keys(failures)
+      .filter((_, n) => proving || (n + nth) % 3 !== 2)
+      .map((failure) => [step, failure] as const),
+  );
   test.each(cells)('ends as without a fault when at %s %s', async (statement, failure) => {
     const scene = await sceneOf(act);
     const rule: Rule = {

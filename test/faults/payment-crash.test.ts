@@ -1,5 +1,5 @@
 // Crash at every step of payments: whatever dies or is not heard while events are taken, applied and paid out, the next call ends
-// in the state of a run without; and one payout is one payment, whichever path brings its answer. The check tries three failures.
+// in the state of a run without; and one payout is one payment, whichever path brings its answer. The check tries two of three failures.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { signMockPsp } from '../../shared/adapters/mockpsp.ts';
@@ -214,7 +214,12 @@ describe.each(Object.entries(acts))('%s', (_name, act) => {
     expect(expected).toMatchObject({ findings: 0 });
   });
 
-  const cells = act.steps.flatMap((step) => Object.keys(failures).map((failure) => [step, failure] as const));
+  // The check tries two of the three at each step, in turns.
+  const cells = act.steps.flatMap((step, nth) =>
+    Object.keys(failures)
+      .filter((_, n) => proving || (n + nth) % 3 !== 2)
+      .map((failure) => [step, failure] as const),
+  );
   test.each(cells)('ends as without a fault when at %s %s', async (step, failure) => {
     const scene = await act.prepare();
     await fails(ruleOf(act.caller, step, failure), () => act.call(scene));
