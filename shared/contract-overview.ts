@@ -13,6 +13,7 @@ import {
   siteFields,
   uuid,
 } from './contract-schemas.ts';
+import { jobStatus } from './contract-site-jobs.ts';
 import { heartbeat } from './contract-system.ts';
 import { outcome_names } from './metrics.ts';
 import { auditFilter, jobFilter } from './overview.ts';
@@ -103,7 +104,7 @@ const siteJob = z
     site_id: uuid,
     public_id: z.string(),
     year_month: month,
-    status: z.enum(['QUEUED', 'PROCESSING', 'COMPLETED', 'FAILED', 'DEAD']),
+    status: jobStatus,
     stuck: z.boolean().nullable().meta({ description: 'Its lease has run out.' }),
     attempt_count: z.int(),
     last_error: z.string().nullable(),

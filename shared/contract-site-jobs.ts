@@ -5,12 +5,12 @@ import { count, instant, month, ok } from './contract-schemas.ts';
 import { ofSite } from './contract-sites.ts';
 import { jobInput } from './site-api.ts';
 
-const status = z.enum(['QUEUED', 'PROCESSING', 'COMPLETED', 'FAILED', 'DEAD']);
+export const jobStatus = z.enum(['QUEUED', 'PROCESSING', 'COMPLETED', 'FAILED', 'DEAD']);
 const reconciliationJob = z
   .strictObject({
     id: count,
     year_month: month,
-    status,
+    status: jobStatus,
     attempt_count: z.int(),
     last_error: z.string().nullable(),
     last_drift_pct: z.number().nullable().meta({ description: 'A fraction: 0.01 is 1 %.' }),
@@ -33,7 +33,7 @@ export const siteJobOperations: Operation[] = [
         .boolean()
         .meta({ description: 'False when it was queued or at work already, or has no usage.' }),
       job: z
-        .strictObject({ status, next_attempt_at: instant })
+        .strictObject({ status: jobStatus, next_attempt_at: instant })
         .nullable()
         .meta({ description: 'Null for a month without usage.' }),
     }),

@@ -1,7 +1,7 @@
 // Calls the HTTP contract, typed by method and path; what is refused becomes an ApiError.
 
 import { expired, session } from '../session/session.ts';
-import { answered, lost } from './connection.ts';
+import { reach } from './connection.ts';
 import type { Operations } from './contract.gen.ts';
 
 export type * from './contract.gen.ts';
@@ -41,9 +41,6 @@ export class ApiError extends Error {
   }
 }
 
-/** No answer came: the network is away, or the kernel is. */
-export class NetworkError extends Error {}
-
 /** `call('GET /api/sites/{ref}/usage', { path: { ref }, query: { month } })`. Text answers are strings. */
 export async function call<Op extends Name>(operation: Op, ...[call]: Given<Op>): Promise<Answer<Op>> {
   const response = await send(operation, call as Call<Op>);
@@ -60,19 +57,11 @@ export async function send<Op extends Name>(operation: Op, call?: Call<Op>): Pro
     ...(token && { authorization: `Bearer ${token}` }),
     ...(call?.body !== undefined && { 'content-type': 'application/json' }),
   };
-  let response: Response;
-  const asked_at_ms = Date.now();
-  try {
-    response = await fetch(url, {
-      method,
-      headers,
-      ...(call?.body !== undefined && { body: JSON.stringify(call.body) }),
-    });
-    answered(asked_at_ms);
-  } catch (cause) {
-    lost();
-    throw new NetworkError('No connection.', { cause });
-  }
+  const response = await reach(url, {
+    method,
+    headers,
+    ...(call?.body !== undefined && { body: JSON.stringify(call.body) }),
+  });
   if (!response.ok) throw await refusal(response, token);
   return response;
 }

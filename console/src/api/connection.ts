@@ -10,6 +10,23 @@ export interface Connection {
 const listeners = new Set<() => void>();
 let now: Connection = { lost_since_ms: undefined, answered_at_ms: undefined };
 
+/** No answer came: the network is away, or the kernel is. */
+export class NetworkError extends Error {}
+
+/** Asks, and learns by it whether there is a connection. @throws NetworkError; what `fetch` throws when the caller gave up. */
+export async function reach(url: string, init: RequestInit): Promise<Response> {
+  const asked_at_ms = Date.now();
+  try {
+    const response = await fetch(url, init);
+    answered(asked_at_ms);
+    return response;
+  } catch (cause) {
+    if (init.signal?.aborted) throw cause;
+    lost();
+    throw new NetworkError('No connection.', { cause });
+  }
+}
+
 /** @param asked_at_ms an answer to what was asked before the loss does not end it. */
 export function answered(asked_at_ms: number): void {
   const { lost_since_ms } = now;
@@ -17,7 +34,7 @@ export function answered(asked_at_ms: number): void {
   change({ lost_since_ms: before ? lost_since_ms : undefined, answered_at_ms: Date.now() });
 }
 
-export function lost(): void {
+function lost(): void {
   if (now.lost_since_ms === undefined) change({ ...now, lost_since_ms: Date.now() });
 }
 

@@ -2,7 +2,8 @@
 import { keepPreviousData, QueryClient, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useRef } from 'react';
 import { useSearchParams } from 'wouter';
-import { type Answer, ApiError, type Call, call, type Name, NetworkError, type Reads } from './client.ts';
+import { type Answer, ApiError, type Call, call, type Name, type Reads } from './client.ts';
+import { NetworkError } from './connection.ts';
 
 const live_every_ms = 15_000;
 const retries_max = 3;

@@ -1,6 +1,7 @@
 // What is shown in the place of data: nothing yet, nothing matches, could not load; and while it loads.
 import type { ReactNode } from 'react';
-import { ApiError, NetworkError } from '../api/client.ts';
+import { ApiError } from '../api/client.ts';
+import { NetworkError } from '../api/connection.ts';
 import type { Read } from '../api/query.ts';
 import { t } from '../words/words.ts';
 

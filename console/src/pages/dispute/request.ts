@@ -1,6 +1,6 @@
 // Asks for a dispute export: the file itself, how far it is, or where it is to be had.
-import { ApiError, address, NetworkError } from '../../api/client.ts';
-import { answered, lost } from '../../api/connection.ts';
+import { ApiError, address } from '../../api/client.ts';
+import { reach } from '../../api/connection.ts';
 import { sha256 } from '../../prove/recount.ts';
 import { session } from '../../session/session.ts';
 
@@ -42,21 +42,12 @@ export async function requestExport(scope: Scope, signal: AbortSignal): Promise<
   };
 }
 
-async function ask(url: string, signal: AbortSignal): Promise<Response> {
+function ask(url: string, signal: AbortSignal): Promise<Response> {
   const token = session.get().session?.token;
-  const asked_at_ms = Date.now();
-  try {
-    const response = await fetch(url, {
-      ...{ signal, redirect: 'manual' },
-      headers: { accept: 'application/json, text/csv', ...(token && { authorization: `Bearer ${token}` }) },
-    });
-    answered(asked_at_ms);
-    return response;
-  } catch (cause) {
-    if (signal.aborted) throw cause;
-    lost();
-    throw new NetworkError('No connection.', { cause });
-  }
+  return reach(url, {
+    ...{ signal, redirect: 'manual' },
+    headers: { accept: 'application/json, text/csv', ...(token && { authorization: `Bearer ${token}` }) },
+  });
 }
 
 async function inline(response: Response, usual: string): Promise<Outcome> {
