@@ -198,6 +198,7 @@ inBrowser('every page is reached by the keyboard, and an id leads to what it may
   ]);
   await page.getByRole('button', { name: 'A finding' }).press('Enter');
   await page.waitForURL('**/findings/0d000000-0000-4000-8000-000000000001');
+  await heading(page, 'Finding'); // the page that arrives takes the focus
   await page.keyboard.press('/');
   await page.keyboard.press('Control+A');
   await page.keyboard.type('demo');
