@@ -122,7 +122,10 @@ export async function readJobs(database: Database, identity: Identity, ref: stri
   };
 }
 
-export const jobInput = z.strictObject({ year_month: z.string('must be a month such as 2026-01') });
+export const jobInput = z.strictObject(
+  { year_month: z.string('must be a month such as 2026-01') },
+  'must be a JSON object',
+);
 
 /**
  * Has an open month reconciled again by the schedule's next run.

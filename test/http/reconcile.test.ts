@@ -74,6 +74,7 @@ describe('a job', () => {
     expect(told(await ask({ year_month: monthsAgo(2) }))).toEqual([409, 'month_frozen']);
     for (const body of [{}, { year_month: '2026-13' }, { year_month: month, force: true }])
       expect(told(await ask(body))).toEqual([400, 'invalid_request']);
+    expect((await ask([])).body.error).toBe('The body must be a JSON object.');
     const { rows } = await stack.database.query(
       `select actor_id, payload from audit_log where action = 'reconciliation_requested' and site_id = $1`,
       [site],
