@@ -55,7 +55,7 @@ export function readArguments(command: Command, argv: string[]): { args: string[
     options[name] = { type, multiple: multiple ?? false };
   }
   try {
-    const args = joinNegatives(argv);
+    const args = joinDashed(argv, options);
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
     return { args: positionals, values: { ...values } };
   } catch (error) {
@@ -64,12 +64,16 @@ export function readArguments(command: Command, argv: string[]): { args: string[
   }
 }
 
-/** `--events -5` as `--events=-5`: node takes a minus sign for the beginning of another option. */
-function joinNegatives(argv: string[]): string[] {
+/**
+ * `--events -5` as `--events=-5`, a secret that begins with a dash too: node takes a dash for the beginning of an option,
+ * and no option of ours is a single letter.
+ */
+function joinDashed(argv: string[], options: Record<string, { type: 'string' | 'boolean' }>): string[] {
   const joined: string[] = [];
   for (const word of argv) {
     const before = joined.at(-1) ?? '';
-    if (/^-\d+$/.test(word) && /^--[^=]+$/.test(before)) joined[joined.length - 1] = `${before}=${word}`;
+    const takesValue = before.startsWith('--') && options[before.slice(2)]?.type === 'string';
+    if (takesValue && /^-[^-]/.test(word)) joined[joined.length - 1] = `${before}=${word}`;
     else joined.push(word);
   }
   return joined;

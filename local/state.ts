@@ -21,7 +21,7 @@ export function openState(directory: string): State {
   const state: State = {
     issuerKey: stored.issuerKey,
     secret(name) {
-      stored.secrets[name] ??= randomBytes(24).toString('base64url');
+      stored.secrets[name] ??= randomBytes(24).toString('hex'); // no dash: it is typed as the value of an option
       return stored.secrets[name];
     },
     save() {

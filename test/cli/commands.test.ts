@@ -41,6 +41,13 @@ describe('wrong usage', () => {
     expect(second).toContain(usage);
   });
 
+  test('a value that begins with a dash is a value, where a switch follows it is no value', async () => {
+    const run = await kernel(['usage', 'nobody', '--url', stack.url, '--token', '-dash']);
+    expect(run).toMatchObject({ code: 1 });
+    expect(last()?.headers.authorization).toBe('Bearer -dash');
+    expect(await kernel(['usage', 'a', '--json', '-x'])).toMatchObject({ code: 2 });
+  });
+
   test('--help exits 0, lists every command, and explains one', async () => {
     const [all, one] = await Promise.all([kernel(['--help']), kernel(['replay', '--help'])]);
     expect(all).toMatchObject({ code: 0, stderr: '' });
