@@ -1,9 +1,10 @@
 // Corrections of a frozen invoice: proposed by one, decided by another, once; booked in the open month, where invoices and exports show them.
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { DemoUser } from '../../local/issuer.ts';
 import { callWith, type Role, secondFinance, staffedSite, told, userOf } from '../support/callers.ts';
 import { behindGuards, freezeMonth, monthsAgo, plantRows } from '../support/frozen-month.ts';
-import { type Answer, openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { Answer, TestStack } from '../support/stack.ts';
 
 const frozen = monthsAgo(2);
 const open = monthsAgo(0);
@@ -15,9 +16,8 @@ const approver = secondFinance;
 let stack: TestStack;
 let site: string;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack?.close());
 beforeEach(async () => {
   ({ id: site } = await staffedSite(stack));
   await plantRows(stack.database, site, frozen, 14);

@@ -1,14 +1,14 @@
 // The billing policy of a plan is set over HTTP or by the operator's command, and takes effect with the next event.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { demoUsers } from '../../local/issuer.ts';
 import { kernel } from '../cli/run-kernel.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 const scroll = (s: string, i: string) => ({
   ...{ s, i, url: 'https://example.com/' },

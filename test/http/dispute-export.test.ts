@@ -1,6 +1,6 @@
 // The dispute export as its users meet it: which bytes in which order, who gets them, what is audited, what is refused.
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import {
   type Call,
   callsOf,
@@ -12,7 +12,8 @@ import {
   userOf,
 } from '../support/callers.ts';
 import { freezeMonth, monthsAgo } from '../support/frozen-month.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const columns = 'created_at,idempotency_key,idempotency_version,billing_state,billable';
 const frozen = monthsAgo(2);
@@ -23,14 +24,13 @@ let stack: TestStack;
 let call: Call;
 let site: { id: string; public_id: string };
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   call = callsOf(stack);
   site = await staffedSite(stack);
   await plant(site.id, rowsOf(frozen, 0));
   await freezeMonth(stack.database, site.id, frozen, 5);
   await plant(site.id, rowsOf(open, 1));
 });
-afterAll(() => stack?.close());
 
 type Row = [at: string, key: string, version: number, state: string, billable: boolean];
 

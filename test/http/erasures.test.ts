@@ -1,19 +1,18 @@
 // The erasure of a person's payloads: gone from events and outbox, even from under a delivery, while the ledger's proof stays.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fakeClock } from '../../local/schedule/clock.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Call, callsOf, type Role, staffedSite, told, userOf } from '../support/callers.ts';
 import { v3 } from '../support/database.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 let call: Call;
 let site: { id: string; public_id: string };
 beforeAll(async () => {
-  stack = await openStack({ clock: fakeClock(new Date()) }); // no schedule moves what waits
+  stack = await sharedStack(); // no schedule moves what waits
   call = callsOf(stack);
   site = await staffedSite(stack);
 });
-afterAll(() => stack?.close());
 
 async function send(s: string, i: string, more: object = {}): Promise<string> {
   return (await stack.sync({ s, i, url: 'https://example.com/', ...more })).body.ingest_id;

@@ -1,7 +1,8 @@
 // Guarantee 4 over HTTP: a hard limit of N admits exactly N, through the whole stack and 32 clients at once.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { overlappingBatches, random } from '../support/random.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const seed = 4;
 const clients = 32;
@@ -10,9 +11,8 @@ const ids = 5_000;
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 test(`5,000 ids and a fifth of them again, in overlapping batches by ${clients} clients on two sites, leave exactly 1,000 everywhere`, async () => {
   const source = random(seed);

@@ -1,12 +1,12 @@
 // Read this first: what happens to one event, from the site it belongs to until every side has counted it.
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 test('an event is accepted, delivered once and counted the same on every side; posting it again bills nothing', async () => {
   const site = await stack.site({ limit: 1_000 });

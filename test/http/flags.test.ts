@@ -1,15 +1,15 @@
 // Feature flags over HTTP and by the command: set by administration only, in force at once, and a rollout goes both ways.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { demoUsers } from '../../local/issuer.ts';
 import { kernel } from '../cli/run-kernel.ts';
 import { caller, key, openPlayer } from '../support/money-doors.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 const put = (flag: string, body: unknown) => stack.admin('PUT', `/flags/${flag}`, body);
 

@@ -3,17 +3,17 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { violations } from '../support/money.ts';
 import { type Call, caller, key, openPlayer } from '../support/money-doors.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 let finance: Call;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   finance = await caller(stack, ['finance']);
 });
 afterAll(async () => {
   expect(await violations(stack.database)).toEqual([]);
-  await stack.close();
 });
 
 const adjust = (player_id: string, delta_minor: unknown, headers = key(), reason = 'a correction') =>

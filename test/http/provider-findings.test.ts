@@ -1,21 +1,20 @@
 // Findings of payments over HTTP: who sees one, resolves it, takes it on or corrects it, and which correction waits for another person.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fakeClock } from '../../local/schedule/clock.ts';
 import { violations } from '../support/money.ts';
 import { type Call, caller, key, type MoneyAnswer } from '../support/money-doors.ts';
+import { sharedStack } from '../support/shared-stack.ts';
 import { findings_path, missing, openShop, type Row } from '../support/shop.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 let platform: Call;
 beforeAll(async () => {
-  stack = await openStack({ clock: fakeClock(new Date()) }); // no schedule brings in what a test calls missing
+  stack = await sharedStack(); // no schedule brings in what a test calls missing
   platform = await caller(stack, ['platform-admin']);
 });
 afterAll(async () => {
   expect(await violations(stack.database)).toEqual([]);
-  await stack.close();
 });
 
 describe('a finding', () => {

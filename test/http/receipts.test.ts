@@ -1,8 +1,9 @@
 // The receipt of an event: every decision taken on it, for those who may see its site, and not a word for anybody else.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { demoUsers } from '../../local/issuer.ts';
 import { v3 } from '../support/database.ts';
-import { type Answer, openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { Answer, TestStack } from '../support/stack.ts';
 
 const origin = 'https://example.com';
 const user = (role: string) => demoUsers.find((one) => one.role === role) as (typeof demoUsers)[0];
@@ -12,10 +13,9 @@ const hash = expect.stringMatching(/^[0-9a-f]{64}$/);
 let stack: TestStack;
 let site: { id: string; public_id: string };
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   site = await ownedSite();
 });
-afterAll(() => stack.close());
 
 /** A site of the demo owner, with the demo analyst as a member. */
 async function ownedSite(limit = 100): Promise<{ id: string; public_id: string }> {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { demoUsers } from '../../local/issuer.ts';
 import { kernel, SAMPLE } from '../cli/run-kernel.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const lines = 200;
 
@@ -20,7 +21,7 @@ let stack: TestStack;
 let directory: string;
 let target: string[];
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   directory = await mkdtemp(join(tmpdir(), 'kernel-replay-'));
   const token = await stack.issuer.token(
     demoUsers.find(({ role }) => role === 'platform-admin') as (typeof demoUsers)[0],
@@ -28,7 +29,6 @@ beforeAll(async () => {
   target = ['--url', stack.url, '--token', token, '--json'];
 });
 afterAll(async () => {
-  await stack.close();
   await rm(directory, { recursive: true, force: true });
 });
 

@@ -1,17 +1,17 @@
 // The server client against the running stack: each event is settled with the kernel's own answer, and counts once whatever fails.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { type ClientOptions, createClient, type Outcome } from '../../tracker/server.ts';
 import { random } from '../support/random.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const many = Number(process.env.EVENTS ?? (process.env.PROOF ? 100_000 : 5_000));
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 async function open(more: Partial<ClientOptions> = {}, limit = 1_000_000) {
   const { id, public_id: site, api_key: key = '' } = await stack.site({ api_key: true, limit });

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cronSecretOf } from '../support/callers.ts';
 import { behindGuards, freezeMonth, monthsAgo, plantRows } from '../support/frozen-month.ts';
 import { violations } from '../support/money.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const runs = Number(process.env.RUNS ?? 200);
 const month = monthsAgo(1);
@@ -17,12 +18,11 @@ type Currency = keyof typeof decimals;
 let stack: TestStack;
 let secret: string;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   secret = cronSecretOf(stack);
 });
 afterAll(async () => {
   if (stack) expect(await violations(stack.database)).toEqual([]);
-  await stack?.close();
 });
 
 async function sweep() {

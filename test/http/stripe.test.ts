@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { violations } from '../support/money.ts';
 import { type Call, caller, key, openPlayer, type Player } from '../support/money-doors.ts';
 import { plant } from '../support/reconciliation.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 import { openStripe, type StripeServer } from '../support/stripe-server.ts';
 import { post, signStripe } from '../support/webhooks.ts';
 
@@ -14,7 +15,7 @@ let stack: TestStack;
 let server: StripeServer;
 let finance: Call;
 beforeAll(async () => {
-  [stack, server] = await Promise.all([openStack(), openStripe()]);
+  [stack, server] = await Promise.all([sharedStack(), openStripe()]);
   const admin = await caller(stack, ['platform-admin', 'finance']);
   finance = await caller(stack, ['finance']);
   const { ref } = stack.resource('AWS::SecretsManager::Secret', 'Paymentsstripe');
@@ -34,7 +35,6 @@ beforeAll(async () => {
 afterAll(async () => {
   expect(await violations(stack.database)).toEqual([]);
   await server.close();
-  await stack.close();
 });
 
 /** As Stripe sends it; what was taken has been applied when this resolves. */

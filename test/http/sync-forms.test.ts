@@ -1,14 +1,14 @@
 // The forms in which an event may travel to POST /api/sync, what becomes of its fields, and how its id is given.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const origin = 'https://example.com';
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 async function payloads(site: string): Promise<unknown[]> {
   await stack.delivered();

@@ -1,16 +1,16 @@
 // What a hostile client may put into a body: each is refused with its code and never a 5xx, and in a batch only the bad event is.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const origin = 'https://example.com';
 
 let stack: TestStack;
 let site: { id: string; public_id: string };
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   site = await stack.site();
 });
-afterAll(() => stack.close());
 
 /** JSON text, for much of what is hostile is lost in an object. */
 const raw = (i: string, fields: string) =>

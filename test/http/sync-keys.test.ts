@@ -1,13 +1,13 @@
 // Who may post with an API key; and the keys of events without an id: v1 and v2, per site, switched at a month's edge.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { apiKeyHash } from '../../shared/site.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 describe('an API key', () => {
   test('lets a server post without an origin, as a bearer token or as x-api-key', async () => {

@@ -1,12 +1,12 @@
 // What POST /api/sync answers once a site is known: status, headers and body of each outcome, for a single event and for a batch.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Answer, openStack, type TestStack } from '../support/stack.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { Answer, TestStack } from '../support/stack.ts';
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 const event = (s: string, i: string, more: object = {}) => ({ s, i, url: 'https://example.com/', ...more });
 

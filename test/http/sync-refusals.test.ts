@@ -1,7 +1,8 @@
 // What POST /api/sync refuses before the ledger is asked: origin, site, body, size, method; and the headers that every answer has.
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Answer, openStack, type TestStack } from '../support/stack.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { Answer, TestStack } from '../support/stack.ts';
 
 const origin = 'https://example.com';
 const allowed_origins = [
@@ -18,10 +19,9 @@ const { version } = JSON.parse(
 let stack: TestStack;
 let site: { id: string; public_id: string; api_key?: string };
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   site = await stack.site({ limit: 100, api_key: true });
 });
-afterAll(() => stack.close());
 
 const event = (more: object = {}) => ({ s: site.public_id, url: 'https://example.com/', ...more });
 

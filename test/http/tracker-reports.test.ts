@@ -1,15 +1,15 @@
 // What trackers say of their own work: counted with the events that it came with, shown by month, and never believed too far.
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const hour_ms = 3_600_000;
 const origin = 'https://example.com';
 
 let stack: TestStack;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
 });
-afterAll(() => stack.close());
 
 /** A page load that begins now, or then. */
 function load(at_ms = Date.now()): string {

@@ -1,7 +1,8 @@
 // The quota unblock of an incident and the enforcement of one site: a limit that rises, softens and falls back by itself, and a quota that can be switched off.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Call, callsOf, type Role, told, userOf } from '../support/callers.ts';
-import { openStack, type TestStack } from '../support/stack.ts';
+import { sharedStack } from '../support/shared-stack.ts';
+import type { TestStack } from '../support/stack.ts';
 
 const no_site = '0d000000-0000-4000-8000-0000000000ff';
 const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
@@ -9,10 +10,9 @@ const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toIS
 let stack: TestStack;
 let call: Call;
 beforeAll(async () => {
-  stack = await openStack();
+  stack = await sharedStack();
   call = callsOf(stack);
 });
-afterAll(() => stack?.close());
 
 const unblock = (ref: string, body: unknown) => stack.admin('PUT', `/sites/${ref}/unblock`, body);
 const enforce = (ref: string, body: unknown) => stack.admin('PUT', `/sites/${ref}/enforcement`, body);

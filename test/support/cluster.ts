@@ -1,4 +1,4 @@
-// Once for the whole test run: the synthesized app, one Postgres, and one database migrated as in AWS, through the Data API.
+// Once for a whole run of the tests: the synthesized app, one Postgres, and one database migrated as in AWS, through the Data API.
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +22,9 @@ declare module 'vitest' {
   }
 }
 
-export default async function setup(project: TestProject) {
+export default async function setup({ vitest }: TestProject) {
+  const project = vitest.getRootProject();
+  if ('superuserUrl' in project.getProvidedContext()) return; // another project of the run has set it up for both
   const directory = await mkdtemp(join(tmpdir(), 'kernel-test-'));
   const assembly = join(directory, 'cdk.out');
   const synthesized = synth('dev', assembly);
