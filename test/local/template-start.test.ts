@@ -51,6 +51,7 @@ test('what can be known only while resources are created stops the engines that 
       resources,
     ),
   );
+  copyMigratedStack(inject('migratedStack'), directory);
   const said: string[] = [];
   const start = startLocal({ directory, assembly, progress: (step) => said.push(step) });
   await expect(start).rejects.toThrow(/refers to Ghost, which \S+-Kernel does not hold\.$/);
