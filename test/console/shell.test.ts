@@ -198,13 +198,30 @@ inBrowser('every page is reached by the keyboard, and an id leads to what it may
   ]);
   await page.getByRole('button', { name: 'A finding' }).press('Enter');
   await page.waitForURL('**/findings/0d000000-0000-4000-8000-000000000001');
-  await heading(page, 'Finding'); // the page that arrives takes the focus
+  await heading(page, 'Finding');
   await page.keyboard.press('/');
   await page.keyboard.press('Control+A');
   await page.keyboard.type('demo');
   await page.keyboard.press('Enter');
   await page.waitForURL('**/sites/demo');
+  await expect.poll(() => page.evaluate('document.activeElement.tagName')).toBe('H1');
   expect(errors.filter((text) => !/404/.test(text))).toEqual([]); // there is no such finding
+  await context.close();
+});
+
+inBrowser('a page that is long in coming takes no letter from a person who writes meanwhile', async () => {
+  const { page, context } = await signedIn('Pat Platform', '/api');
+  await heading(page, 'API');
+  const { promise: come, resolve } = Promise.withResolvers<void>();
+  await page.route('**/assets/Findings-*.js', (route) => come.then(() => route.continue()));
+  await page.keyboard.press('g');
+  await page.keyboard.press('f');
+  await page.keyboard.press('/');
+  await page.keyboard.type('de');
+  resolve();
+  await heading(page, 'Findings');
+  await page.keyboard.type('mo');
+  expect(await page.getByRole('searchbox').inputValue()).toBe('demo');
   await context.close();
 });
 

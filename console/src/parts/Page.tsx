@@ -1,6 +1,7 @@
 // The frame of a page: heading, as-of time, actions; it names the tab and receives the focus after a navigation.
-import { type ReactNode, useEffect, useRef } from 'react';
+import { type ReactNode, useEffect, useLayoutEffect, useRef } from 'react';
 import { t } from '../words/words.ts';
+import { isTyping } from './typing.ts';
 import { AsOf } from './When.tsx';
 
 export interface PageProps {
@@ -22,9 +23,10 @@ export function Page({ title, beside, as_of_ms, actions, children }: PageProps) 
   useEffect(() => {
     document.title = `${title} · ${t('product')}`;
   }, [title]);
-  useEffect(() => {
-    // Not at the first page: a person who has just come begins at the top.
-    if (opened) heading.current?.focus();
+  useLayoutEffect(() => {
+    // Not at the first page: a person who has just come begins at the top. Not while they write: a page that was long in coming
+    // would take the next letters for keys.
+    if (opened && !isTyping(document.activeElement)) heading.current?.focus();
     opened = true;
   }, []);
   return (

@@ -37,6 +37,7 @@ export function Search({ input }: { input: Ref<HTMLInputElement> }) {
   const id = useId();
   const go = (path: string) => {
     setChoices(undefined);
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur(); // the page that comes takes the focus
     navigate(path);
   };
   const search = (text: string) => {

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState } from 'react';
 import { useLocation } from 'wouter';
 import { Dialog } from '../parts/Dialog.tsx';
+import { isTyping } from '../parts/typing.ts';
 import { t } from '../words/words.ts';
 import { useOwnPages } from './Nav.tsx';
 
@@ -30,13 +31,6 @@ export function useKeys(search: () => void): { help: boolean; close: () => void 
     return () => removeEventListener('keydown', press);
   }, [pages, navigate, search]);
   return { help, close: () => setHelp(false) };
-}
-
-function isTyping(target: EventTarget | null): boolean {
-  return (
-    target instanceof HTMLElement &&
-    (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-  );
 }
 
 export function KeysHelp({ close }: { close: () => void }) {
