@@ -1,5 +1,4 @@
-// How the tests run: on the real embedded engines, four files at a time, each with its own stack or database, or one shared.
-import { readdirSync, readFileSync } from 'node:fs';
+// How the tests run: on the real embedded engines, four files at a time, each with a stack or database of its own, or one shared.
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Minutes of load that say by chance what the crash matrices of the check say step by step: `npm run proof` runs them. */
@@ -8,13 +7,10 @@ const of_the_proof = ['kill-stack', 'random-faults', 'ledger-away', 'dynamodb-aw
 );
 const named = process.argv.some((argument) => argument.startsWith('test/faults/'));
 
-/** The tests of the templates load the CDK, and synthesize a stage, once in each worker; all others begin each file anew. */
+/** The tests of the templates load the CDK, and synthesize a stage, once in each worker. */
 const templates = 'test/infra/!(previous-release).test.ts';
-
-/** What looks at nothing but the sites that it made goes on with the stack of the file before it. */
-const sharing = readdirSync('test/http')
-  .map((name) => `test/http/${name}`)
-  .filter((path) => readFileSync(path, 'utf8').includes('sharedStack()'));
+/** What measures the memory of its process begins with a new one; all other files follow each other in the same. */
+const alone = 'test/http/memory.test.ts';
 
 export default defineConfig({
   test: {
@@ -34,21 +30,17 @@ export default defineConfig({
           exclude: [
             ...configDefaults.exclude,
             templates,
-            ...sharing,
+            alone,
             ...(process.env.PROOF === '1' || named ? [] : of_the_proof),
           ],
+          isolate: false,
+          environment: './test/support/shared-stack-environment.ts',
           globalSetup: ['test/support/cluster.ts'],
         },
       },
       {
         extends: true,
-        test: {
-          name: 'shared',
-          include: sharing,
-          isolate: false,
-          environment: './test/support/shared-stack-environment.ts',
-          globalSetup: ['test/support/cluster.ts'],
-        },
+        test: { name: 'alone', include: [alone], globalSetup: ['test/support/cluster.ts'] },
       },
       { extends: true, test: { name: 'templates', include: [templates], isolate: false } },
     ],
