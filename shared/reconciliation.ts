@@ -13,8 +13,8 @@ const tolerance_events = 10n;
 /** A difference beyond this fraction is looked at again after a commit's counter write has had time to arrive. */
 const drift_doubted = 0.01;
 const settle_ms = 500;
-/** So many wait together; their leases outlast the wait by far. */
-const doubts_max = 10;
+/** So many jobs at once: while the ledger of one is counted, another writes its counter or ends. */
+const lanes = 2;
 
 export interface JobResult {
   site_id: string;
@@ -110,20 +110,27 @@ export async function runJobs(
   limit = jobs_max,
 ): Promise<JobResult[]> {
   const results: JobResult[] = [];
-  const doubts: Doubt[] = [];
-  const settle = async () => results.push(...(await secondLooks(database, counter, doubts.splice(0))));
-  while (results.length + doubts.length < limit && Date.now() < until_ms) {
-    const [job] = await database.query<Job>(
-      'select id, site_id::text, year_month, attempt_count from claim_billing_reconciliation_jobs(1, :lease::integer)',
-      { lease: String(lease_s) },
-    );
-    if (!job) break;
-    const look = await attempt(database, job, () => firstLook(database, counter, job));
-    if ('status' in look) results.push(look);
-    else doubts.push(look);
-    if (doubts.length === doubts_max) await settle();
-  }
-  await settle();
+  let taken = 0;
+  const work = async () => {
+    const doubts: Doubt[] = [];
+    while (taken < limit && Date.now() < until_ms) {
+      taken += 1;
+      const [job] = await database.query<Job>(
+        'select id, site_id::text, year_month, attempt_count from claim_billing_reconciliation_jobs(1, :lease::integer)',
+        { lease: String(lease_s) },
+      );
+      if (!job) break;
+      const look = await attempt(database, job, () => firstLook(database, counter, job));
+      if ('status' in look) results.push(look);
+      else doubts.push(look);
+      const ripe_ms = Date.now() - settle_ms;
+      while (doubts[0] && doubts[0].looked_at_ms <= ripe_ms)
+        results.push(await again(database, counter, doubts.shift() as Doubt));
+    }
+    for (const doubt of doubts) results.push(await again(database, counter, doubt));
+  };
+  const ended = await Promise.allSettled(Array.from({ length: lanes }, work)); // what one has begun, it ends
+  for (const lane of ended) if (lane.status === 'rejected') throw lane.reason;
   return results;
 }
 
@@ -158,32 +165,29 @@ async function firstLook(database: Database, counter: UsageCounter, job: Job): P
   return end(database, job, compared, await mend(counter, job, compared, found, drift));
 }
 
-/** One wait for all of them: each is looked at when its counter write has had time to arrive. */
-async function secondLooks(database: Database, counter: UsageCounter, doubts: Doubt[]): Promise<JobResult[]> {
-  const last = doubts.at(-1);
-  if (!last) return [];
-  await sleep(Math.max(0, last.looked_at_ms + settle_ms - Date.now()));
-  const results: JobResult[] = [];
-  for (const { job, compared } of doubts)
-    results.push(await attempt(database, job, () => secondLook(database, counter, job, compared)));
-  return results;
+/** A doubt waits while other jobs are worked on; the last ones wait here. */
+async function again(database: Database, counter: UsageCounter, doubt: Doubt): Promise<JobResult> {
+  await sleep(Math.max(0, doubt.looked_at_ms + settle_ms - Date.now()));
+  return attempt(database, doubt.job, () => secondLook(database, counter, doubt));
 }
 
-/** The counter drifts by what lies outside the two counts around it: between them it moved with the traffic. */
+/**
+ * The counter drifts by what lies outside the two counts around it: between them it moved with the traffic. One that says no
+ * more than the first count needs no second one.
+ */
 async function secondLook(
   database: Database,
   counter: UsageCounter,
-  job: Job,
-  before: Comparison,
+  { job, compared: before }: Doubt,
 ): Promise<JobResult> {
   const found = await counter.get(job.site_id, job.year_month);
+  const lacking = (found?.used ?? 0n) - BigInt(before.billable);
+  if (lacking <= 0n) return end(database, job, before, await mend(counter, job, before, found, lacking));
   const after = await compare(database, job);
   if (after.skipped) return end(database, job, after, { drift_pct: 0 });
-  const used = found?.used ?? 0n;
-  const [least, most] = [BigInt(before.billable), BigInt(after.billable)];
-  const drift = used < least ? used - least : used > most ? used - most : 0n;
+  const beyond = (found?.used ?? 0n) - BigInt(after.billable);
   const now = { ...before, billable: after.billable, as_of: after.as_of };
-  return end(database, job, now, await mend(counter, job, now, found, drift));
+  return end(database, job, now, await mend(counter, job, now, found, beyond > 0n ? beyond : 0n));
 }
 
 const compare = async (database: Database, { site_id, year_month }: Job): Promise<Comparison> =>
