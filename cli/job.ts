@@ -1,4 +1,5 @@
 // The commands that start a job now: what the schedules do, with the result of each item.
+import type { BrokenSeal } from '../shared/seals.ts';
 import { type Command, Failure, month, required, text } from './command.ts';
 import { type JobAnswer, report, secretOption as secret, start } from './cron.ts';
 import { note } from './output.ts';
@@ -90,7 +91,7 @@ const freeze: Command = {
   },
 };
 
-const SUMS = ['deleted', 'archived', 'events_deleted', 'personal_data_removed'] as const;
+const SUMS = ['deleted', 'archived', 'events_deleted', 'personal_data_removed', 'seals_checked'] as const;
 
 /** The next call's answer with the figures of those before added to it. */
 function added(before: JobAnswer | undefined, next: JobAnswer): JobAnswer {
@@ -102,7 +103,8 @@ function added(before: JobAnswer | undefined, next: JobAnswer): JobAnswer {
 const cleanup: Command = {
   words: 'cleanup',
   usage: '[--dry-run]',
-  summary: 'archive and purge what may leave the ledger, and expire events, until nothing remains',
+  summary:
+    'archive and purge what may leave the ledger, expire events and prove seals, until nothing remains; exit 3 when a seal is broken',
   positionals: 0,
   options: { ...secret, 'dry-run': { type: 'boolean', help: 'say what would go, and change nothing' } },
   async run(call) {
@@ -116,7 +118,14 @@ const cleanup: Command = {
       if (next.remaining !== true || SUMS.every((name) => String(next[name]) === '0')) break;
       note(`cleanup: ${SUMS.map((name) => `${total?.[name]} ${name.replaceAll('_', ' ')}`).join(', ')} …`);
     }
-    return report(total ?? { ok: false }, call.json);
+    const code = report(total ?? { ok: false }, call.json);
+    // A broken seal is proved at each call, so the last one names them all.
+    const broken = (total?.seals_broken ?? []) as BrokenSeal[];
+    for (const { site_id, year_month, changed_days } of broken)
+      note(
+        `${site_id} ${year_month}: the seal is broken; changed: ${changed_days?.join(', ') || 'the invoice'}`,
+      );
+    return code === 0 && broken.length > 0 ? 3 : code;
   },
 };
 

@@ -100,6 +100,7 @@ function reportGauges(ledger: LedgerChecks, signals: WithdrawalSignals): void {
   metrics.addMetric('money_drift', 'Count', Number(money.wallet_errors) + sum(grave));
   metrics.addMetric('open_findings', 'Count', sum(open));
   metrics.addMetric('unfrozen_months', 'Count', Number(ledger.unfrozen.count));
+  metrics.addMetric('broken_seals', 'Count', Number(ledger.seals.broken));
   for (const { job, missed } of ledger.heartbeats)
     metrics.addMetric(`job_${job}_missed`, 'Count', missed ? 1 : 0);
   const { withdrawals_1h, mismatches_1h, largest_mismatch, insufficient_funds_hourly } = signals;

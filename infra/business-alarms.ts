@@ -79,6 +79,10 @@ export function watchBusiness(alarms: Alarms): void {
     ...{ severity: 'page', heading: 'freeze' },
     says: 'A month that is over has no invoice six hours later.',
   });
+  gauge('BrokenSeals', 'broken_seals', 0, {
+    ...{ severity: 'page', heading: 'A seal is broken' },
+    says: 'The ledger of a frozen month is not as it was sealed.',
+  });
   gauge('OpenFindings', 'open_findings', openFindings, {
     ...{ severity: 'ticket', heading: 'Money does not agree' },
     says: `More than ${openFindings} findings wait for somebody.`,

@@ -34,6 +34,7 @@ function money(alarms: Alarms): cloudwatch.IWidget[] {
     delivery_drift: 'billed or delivered, not both',
     ledger_drift: 'sites corrected, last hour',
     unfrozen_months: 'months without invoice',
+    broken_seals: 'broken seals',
     open_findings: 'open findings',
     balance_mismatch_largest_minor: 'largest mismatch',
   };

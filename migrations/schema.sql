@@ -849,6 +849,17 @@ create table retention_marks (
   constraint retention_marks_pkey PRIMARY KEY (kind)
 );
 
+create table seal_checks (
+  site_id uuid not null,
+  year_month text not null,
+  checked_at timestamp with time zone not null default clock_timestamp(),
+  ok boolean not null,
+  since timestamp with time zone,
+  proof jsonb not null,
+  constraint seal_checks_check CHECK ((ok = (since IS NULL))),
+  constraint seal_checks_pkey PRIMARY KEY (site_id, year_month)
+);
+
 create table site_api_keys (
   id uuid not null default gen_random_uuid(),
   site_id uuid not null,
@@ -1215,6 +1226,8 @@ CREATE UNIQUE INDEX reconciliation_runs_by_date ON public.reconciliation_runs US
 CREATE UNIQUE INDEX reconciliation_runs_once ON public.reconciliation_runs USING btree (provider, tenant_id, idempotency_key) NULLS NOT DISTINCT WHERE (idempotency_key IS NOT NULL);
 
 CREATE INDEX reconciliation_runs_recent ON public.reconciliation_runs USING btree (provider, created_at);
+
+CREATE INDEX seal_checks_broken ON public.seal_checks USING btree (year_month) WHERE (NOT ok);
 
 CREATE INDEX site_api_keys_live ON public.site_api_keys USING btree (site_id, created_at) WHERE (revoked_at IS NULL);
 
@@ -2213,6 +2226,30 @@ CREATE OR REPLACE FUNCTION public.check_money()
 AS $function$
   select v.invariant, v.violations from examine_books('infinity') v
 $function$
+;
+
+CREATE OR REPLACE FUNCTION public.check_seal(p_site uuid, p_month text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  proof jsonb := '{"hash_ok": false, "ledger_ok": false, "seal_ok": false, "changed_days": null}'; -- of an invoice that is gone
+  good boolean;
+begin
+  if exists (select from invoice_snapshot i where i.site_id = p_site and i.year_month = p_month) then
+    select jsonb_build_object('hash_ok', v -> 'hash_ok', 'ledger_ok', v -> 'ledger_ok', 'seal_ok', v -> 'seal_ok', 'changed_days', v -> 'changed_days')
+      into proof from verify_invoice(p_site, p_month) v;
+  end if;
+  good := (proof ->> 'hash_ok')::boolean and (proof ->> 'ledger_ok')::boolean and (proof ->> 'seal_ok')::boolean;
+  insert into seal_checks as c (site_id, year_month, checked_at, ok, since, proof)
+  values (p_site, p_month, clock_timestamp(), good, case when not good then clock_timestamp() end, proof)
+  on conflict (site_id, year_month) do update
+    set checked_at = excluded.checked_at, ok = excluded.ok, proof = excluded.proof,
+        since = case when not excluded.ok then coalesce(c.since, excluded.since) end;
+  return proof || jsonb_build_object('ok', good);
+end $function$
 ;
 
 CREATE OR REPLACE FUNCTION public.claim_billing_reconciliation_jobs(p_limit integer, p_lease_s integer DEFAULT 120)
@@ -6720,6 +6757,20 @@ begin
 end $function$
 ;
 
+CREATE OR REPLACE FUNCTION public.seals_to_check(p_days integer, p_limit integer)
+ RETURNS TABLE(site_id uuid, year_month text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+  select s.site_id, s.year_month
+    from invoice_seals s left join seal_checks c on c.site_id = s.site_id and c.year_month = s.year_month
+   where not exists (select from ledger_archives a where a.site_id = s.site_id and a.year_month = s.year_month)
+     and (not c.ok or coalesce(c.checked_at, s.sealed_at) < clock_timestamp() - make_interval(days => p_days))
+   order by coalesce(c.ok, true), coalesce(c.checked_at, s.sealed_at), s.site_id, s.year_month limit least(greatest(p_limit, 1), 1000)
+$function$
+;
+
 CREATE OR REPLACE FUNCTION public.secure_table(p_table regclass, p_members_read boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -7924,6 +7975,7 @@ AS $function$
     'unfrozen', (select jsonb_build_object('count', count(*)::text, 'first', min(u.year_month || ' ' || u.site_id)) from site_usage_monthly u
                   where month_start(u.year_month) + interval '1 month' + interval '6 hours' < clock_timestamp()
                     and not exists (select from invoice_snapshot i where i.site_id = u.site_id and i.year_month = u.year_month)),
+    'seals', (select jsonb_build_object('broken', count(*)::text, 'first', min(c.year_month || ' ' || c.site_id)) from seal_checks c where not c.ok),
     'exports', (select jsonb_build_object('dead', count(*)::text) from dispute_exports x where x.status = 'DEAD'),
     'ingest', (select jsonb_build_object('last_at', utc_text(max(t.at)), 'age_s', ceil(extract(epoch from clock_timestamp() - max(t.at)))::text) from (
                  (select e.received_at as at from (select * from events order by id desc limit 1000) e join sites s on s.id = e.site_id and not s.synthetic order by e.id desc limit 1)
@@ -8301,6 +8353,8 @@ alter table reconciliation_runs enable row level security, force row level secur
 
 alter table retention_marks enable row level security, force row level security;
 
+alter table seal_checks enable row level security, force row level security;
+
 alter table site_api_keys enable row level security, force row level security;
 
 alter table site_members enable row level security, force row level security;
@@ -8581,6 +8635,10 @@ create policy owner_all on retention_marks for all to kernel_master using (true)
 
 create policy service_role_all on retention_marks for all to service_role using (true) with check (true);
 
+create policy owner_all on seal_checks for all to kernel_master using (true) with check (true);
+
+create policy service_role_all on seal_checks for all to service_role using (true) with check (true);
+
 create policy owner_all on site_api_keys for all to kernel_master using (true) with check (true);
 
 create policy service_role_all on site_api_keys for all to service_role using (true) with check (true);
@@ -8787,6 +8845,8 @@ grant select on reconciliation_runs to service_role;
 
 grant select on retention_marks to service_role;
 
+grant select on seal_checks to service_role;
+
 grant select on site_api_keys to service_role;
 
 grant select on site_members to authenticated;
@@ -8894,6 +8954,8 @@ grant execute on function check_money() to kernel_api;
 grant execute on function check_money() to kernel_jobs;
 
 grant execute on function check_money() to kernel_money;
+
+grant execute on function check_seal(uuid,text) to kernel_jobs;
 
 grant execute on function claim_billing_reconciliation_jobs(integer,integer) to kernel_jobs;
 
@@ -9215,6 +9277,8 @@ grant execute on function revoke_api_key(text,uuid,text) to kernel_api;
 
 grant execute on function seal_invoice(uuid,text) to kernel_jobs;
 
+grant execute on function seals_to_check(integer,integer) to kernel_jobs;
+
 grant execute on function set_correction_ceiling(text,bigint,text) to kernel_money;
 
 grant execute on function set_enforcement(text,boolean,text,text) to kernel_api;
@@ -9453,6 +9517,8 @@ comment on table reconciliation_runs is 'One run each, of a provider; wallet_led
 
 comment on table retention_marks is 'How far a sweep over events has come, by id.';
 
+comment on table seal_checks is 'The last proof of each sealed month; since: when it first failed; proof: {hash_ok, ledger_ok, seal_ok, changed_days} as verify_invoice says them.';
+
 comment on table site_api_keys is 'API keys of server clients, as SHA-256 of the key; at most two of a site are live, so that one can be rotated while the other serves.';
 
 comment on table site_members is 'Who else may see a site; its owner is sites.user_id.';
@@ -9550,6 +9616,8 @@ comment on function capture(text,text,text,jsonb) is 'Takes held money, whole or
 comment on function change_player(text,text,uuid,jsonb) is 'What finance knows of a player of its tenant: {kyc_status: approved|rejected, reason} or {email_verified?, sms_verified?}. A rejection needs a reason, and nobody decides about themselves. Audited as kyc_decision or player_verification.';
 
 comment on function check_money() is 'Every invariant of the books with the number of its violations, in one snapshot, while money moves; reads only. What a repair explains is well.';
+
+comment on function check_seal(uuid,text) is 'Proves a sealed month from the ledger and keeps the answer: {ok, hash_ok, ledger_ok, seal_ok, changed_days}. A sealed month whose invoice is gone is not ok.';
 
 comment on function claim_billing_reconciliation_jobs(integer,integer) is 'Takes due jobs, and jobs whose holder let the lease pass; two callers never get the same one.';
 
@@ -9996,6 +10064,8 @@ comment on function run_json(reconciliation_runs) is 'A run of wallet_ledger as 
 comment on function seal_hash(jsonb) is 'The hash over the days of a seal.';
 
 comment on function seal_invoice(uuid,text) is 'Third part of a freeze: hashes the rows of the frozen month once; repeatable, the first seal stays. Raises RK013.';
+
+comment on function seals_to_check(integer,integer) is 'Sealed months to be proved again: those whose last proof failed, then those not proved for p_days, the longest first. An archived month is judged by its archive.';
 
 comment on function secure_table(regclass,boolean) is 'For migrations: forces row-level security on a new table; its owner and service_role see all rows, the members of a site theirs when asked for.';
 

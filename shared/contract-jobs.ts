@@ -76,6 +76,14 @@ const cleanupFields = {
   failed: z.int(),
   remaining: z.boolean().meta({ description: 'Whether work is left for the next run.' }),
   months: z.array(purgedMonth),
+  seals_checked: z.int().meta({ description: 'Frozen months proved again; each within a week.' }),
+  seals_broken: z.array(
+    z.strictObject({
+      site_id: z.uuid(),
+      year_month: z.string(),
+      changed_days: z.array(z.string()).nullable(),
+    }),
+  ),
 };
 
 /** `skipped` where there is nothing to judge, `unknown` where the source did not answer. */
@@ -92,6 +100,7 @@ const checks = z.strictObject({
   undelivered: counted,
   ledgerless: counted,
   unfrozenMonths: check({ count: z.int(), first: z.string().nullable() }),
+  brokenSeals: check({ count: z.int(), first: z.string().nullable() }),
   exportsDead: counted,
   moneyFindings: check({ count: z.int(), severities: z.record(z.string(), count) }),
   walletErrors: counted,

@@ -21,6 +21,7 @@ export interface LedgerChecks {
   undelivered: string;
   ledgerless: string;
   unfrozen: { count: string; first: string | null };
+  seals: { broken: string; first: string | null };
   exports: { dead: string };
   ingest: { last_at: string | null; age_s: string | null };
   money: {
@@ -88,6 +89,7 @@ export function judge(ledger: LedgerChecks): Record<string, Check> {
     undelivered: counted(ledger.undelivered, 'alarm'),
     ledgerless: counted(ledger.ledgerless, 'critical'),
     unfrozenMonths: { ...counted(ledger.unfrozen.count, 'alarm'), first: ledger.unfrozen.first },
+    brokenSeals: { ...counted(ledger.seals.broken, 'critical'), first: ledger.seals.first },
     exportsDead: counted(ledger.exports.dead, 'degraded'),
     ...judgeMoney(ledger.money),
     heartbeats: { ...counted(missed.length, 'alarm'), missed },

@@ -97,6 +97,10 @@ describe('the watchtower', () => {
       [site],
     );
     await stack.database.query(
+      `insert into seal_checks (site_id, year_month, ok, since, proof) values ($1, '${monthsAgo(3)}', false, now(), '{}')`,
+      [site],
+    );
+    await stack.database.query(
       `insert into billing_reconciliation_jobs (site_id, year_month, status, last_drift_pct, last_result)
        values ($1, '${monthsAgo(0)}', 'COMPLETED', 0.02, '{"undelivered": "2", "ledgerless": "0"}')`,
       [site],

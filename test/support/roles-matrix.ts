@@ -27,7 +27,7 @@ const own_rows = words(`
 const inner_rows = words(`
   account_repairs audit_log data_migration_items data_migrations feature_flag_overrides feature_flags
   correction_ceilings deposit_reversals finding_corrections folds ingest_publish_failures invoice_settlements
-  job_heartbeats money_policies order_lines payment_methods payment_providers products profiles
+  job_heartbeats money_policies order_lines payment_methods payment_providers products profiles seal_checks
   provider_customers provider_events provider_feed psp_callbacks psp_events webhook_events reconciliation_reports reconciliation_runs retention_marks site_api_keys`);
 
 const authenticated: Rights = {
@@ -56,14 +56,14 @@ export const MATRIX: Record<string, Rights> = {
     deliver record_heartbeat recover`),
   kernel_jobs: only(`
     adjustment_lines apply_event backfill_step backfill_wallets begin_backfill begin_reconciliation
-    begin_wallets broken_reports canary_arrived canary_site check_money claim_billing_reconciliation_jobs
+    begin_wallets broken_reports canary_arrived canary_site check_money check_seal claim_billing_reconciliation_jobs
     claim_dispute_export enqueue_reconciliation expire_events expire_holds expire_personal_data
     expire_promo finish_dispute_export finish_reconciliation flag_on fold_accounts freeze_barrier
     freeze_invoice heartbeats kernel_metrics ledger_days ledger_page list_migrations list_reports
     money_doctor month_start month_state months_to_purge open_migrations plan_backfill plan_wallets
     progress_dispute_export purge_ledger read_migration reconcile_site reconcile_wallets
     reconciliation_summary record_archive record_heartbeat record_provider_event release_reconciliation
-    require_ended_month seal_invoice set_product sites_to_freeze verify_invoice wallet_drift
+    require_ended_month seal_invoice seals_to_check set_product sites_to_freeze verify_invoice wallet_drift
     wallet_invariants watchtower_checks withdrawal_signals
     add_feed backfill_steps claim_run finish_run list_runs listed_until mockpsp mockpsp_callbacks
     mockpsp_list mockpsp_sent payment_backlog process_due_events process_events purge_feed read_run

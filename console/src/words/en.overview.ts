@@ -135,6 +135,8 @@ export const en = {
   check_drift: 'Sites that drifted by more than 1 % in the last hour: {n}',
   check_unfrozen: 'Ended months that are not frozen: {n}',
   check_unfrozen_first: 'Ended months that are not frozen: {n}, the first one {first}',
+  check_seals: 'Frozen months whose seal is broken: {n}',
+  check_seals_first: 'Frozen months whose seal is broken: {n}, the first one {first}',
   check_exports: 'Dispute exports that failed for good: {n}',
   check_ingest: 'The last event arrived {age} ago',
   check_ingest_none: 'No event has arrived yet',

@@ -134,6 +134,8 @@ export const tr: Translated<typeof en> = {
   check_drift: 'Son saatte %1’den çok sapan site: {n}',
   check_unfrozen: 'Bittiği hâlde dondurulmamış ay: {n}',
   check_unfrozen_first: 'Bittiği hâlde dondurulmamış ay: {n}, ilki {first}',
+  check_seals: 'Mührü bozulmuş ay: {n}',
+  check_seals_first: 'Mührü bozulmuş ay: {n}, ilki {first}',
   check_exports: 'Kalıcı olarak başarısız itiraz dışa aktarımı: {n}',
   check_ingest: 'Son olay {age} önce geldi',
   check_ingest_none: 'Henüz hiçbir olay gelmedi',

@@ -21,6 +21,7 @@ interface Checks {
   undelivered?: string;
   ledgerless?: string;
   unfrozen?: { count: string; first: string | null };
+  seals?: { broken: string; first: string | null };
   exports?: { dead: string };
   ingest?: { last_at: string | null; age_s: string | null };
   money?: {
@@ -45,7 +46,7 @@ export function checksOf({ checks, judged }: Overview): Finding[] {
 
 type Judge = (check: string) => Level;
 
-function ofLedger({ outbox, ingest, unfrozen, ...said }: Checks, level: Judge): Finding[] {
+function ofLedger({ outbox, ingest, unfrozen, seals, ...said }: Checks, level: Judge): Finding[] {
   const some = counted(level);
   const found: (Finding | undefined)[] = [
     outbox && ofOutbox(outbox, level('outboxAge')),
@@ -62,10 +63,17 @@ function ofLedger({ outbox, ingest, unfrozen, ...said }: Checks, level: Judge): 
     unfrozen &&
       (unfrozen.first
         ? {
-            ...{ id: 'unfrozenMonths', level: level('unfrozenMonths'), href: unfrozenHref(unfrozen.first) },
+            ...{ id: 'unfrozenMonths', level: level('unfrozenMonths'), href: invoiceHref(unfrozen.first) },
             text: t('check_unfrozen_first', { n: formatCount(unfrozen.count), first: unfrozen.first }),
           }
         : some('unfrozenMonths', unfrozen.count, '/invoices', 'check_unfrozen')),
+    seals &&
+      (seals.first
+        ? {
+            ...{ id: 'brokenSeals', level: level('brokenSeals'), href: invoiceHref(seals.first) },
+            text: t('check_seals_first', { n: formatCount(seals.broken), first: seals.first }),
+          }
+        : some('brokenSeals', seals.broken, '/invoices', 'check_seals')),
     some('exportsDead', said.exports?.dead, '/dispute', 'check_exports'),
     ingest && ofIngest(ingest, level('sessionsLastHour')),
   ];
@@ -122,6 +130,7 @@ type Counted = Extract<
   | 'check_drift'
   | 'check_unfrozen'
   | 'check_exports'
+  | 'check_seals'
   | 'check_wallets'
   | 'check_unknown'
   | 'check_stuck'
@@ -138,8 +147,8 @@ const counted =
       ? undefined
       : { id: check, href, level: level(check), text: t(key, { n: formatCount(count) }) };
 
-/** "2026-10 SITE" → the invoice that is missing. */
-function unfrozenHref(first: string): string {
+/** "2026-10 SITE" → the page of that invoice. */
+function invoiceHref(first: string): string {
   const [month = '', site = ''] = first.split(' ');
   return `/sites/${site}/invoices/${month}`;
 }
