@@ -1,5 +1,4 @@
 // The commands that start a job now: what the schedules do, with the result of each item.
-import type { BrokenSeal } from '../shared/seals.ts';
 import { type Command, Failure, month, required, text } from './command.ts';
 import { type JobAnswer, report, secretOption as secret, start } from './cron.ts';
 import { note } from './output.ts';
@@ -120,7 +119,11 @@ const cleanup: Command = {
     }
     const code = report(total ?? { ok: false }, call.json);
     // A broken seal is proved at each call, so the last one names them all.
-    const broken = (total?.seals_broken ?? []) as BrokenSeal[];
+    const broken = (total?.seals_broken ?? []) as {
+      site_id: string;
+      year_month: string;
+      changed_days: string[] | null;
+    }[];
     for (const { site_id, year_month, changed_days } of broken)
       note(
         `${site_id} ${year_month}: the seal is broken; changed: ${changed_days?.join(', ') || 'the invoice'}`,

@@ -209,14 +209,6 @@ const troubles: Trouble[] = [
     more: { count: 1, first: expect.stringMatching(`^${month} [0-9a-f-]{36}$`) },
   },
   {
-    what: 'the ledger of a frozen month is not as it was sealed',
-    check: 'brokenSeals',
-    level: 'critical',
-    plant: `insert into seal_checks (site_id, year_month, ok, since, proof) values ($1, '${month}', false, now(), '{}')`,
-    undo: 'delete from seal_checks where site_id = $1',
-    more: { count: 1, first: expect.stringMatching(`^${month} [0-9a-f-]{36}$`) },
-  },
-  {
     what: 'an export was given up',
     check: 'exportsDead',
     level: 'degraded',
