@@ -43,23 +43,23 @@ export const sealedMonth: Scenario[] = [
   {
     dependency: 'Ledger row of a sealed month',
     fault: 'one byte changed',
-    alarms: [], // nobody is told before the month is due to leave the ledger
-    by_hand: `asks for the proof of the month, which names the day; ${restored}`,
+    alarms: ['broken-seals'], // within the week in which each month is proved again
+    by_hand: restored,
     async inject(day) {
       const month = monthsAgo(2);
-      const { id, restore } = await changedMonth(day, month, 5);
-      for (const job of ['Reconcile', 'Assure', 'Cleanup', 'Watchtower'])
-        expect(await day.run(job)).toMatchObject({ ok: true, value: { ok: true } });
-      const proof = async () => {
-        const path = `/api/sites/${id}/invoices/${month}`;
-        return (await callsOf(day.rig.stack)('platform-admin', 'GET', path)).body.proof;
-      };
-      const right = { hash_ok: true, ledger_ok: true };
-      expect(await proof()).toMatchObject({ ...right, seal_ok: false, changed_days: [`${month}-01`] });
-      return async () => {
-        await restore();
-        expect(await proof()).toMatchObject({ ...right, seal_ok: true });
-      };
+      const { id, restore } = await changedMonth(day, month, 15);
+      const older = `update invoice_seals set sealed_at = sealed_at - interval '8 days' where site_id = $1`;
+      await day.database((client) => behindGuards(client, () => client.query(older, [id])));
+      return restore;
+    },
+    async look(day) {
+      const broken = [{ year_month: monthsAgo(2), changed_days: [`${monthsAgo(2)}-01`] }];
+      expect(await day.run('Cleanup')).toMatchObject({ value: { ok: true, seals_broken: broken } });
+      await day.run('Watchtower');
+    },
+    async mended(day) {
+      expect(await day.run('Cleanup')).toMatchObject({ value: { ok: true, seals_broken: [] } });
+      await day.run('Watchtower');
     },
   },
   {

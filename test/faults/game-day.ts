@@ -40,7 +40,7 @@ export interface Day {
 export interface Scenario {
   dependency: string;
   fault: string;
-  /** What must ring; none when nobody is told. */
+  /** What must ring. */
   alarms: string[];
   /** Begins the fault; returns what ends it beside the faults of the door. */
   inject(day: Day): Promise<(() => unknown) | undefined>;
