@@ -60,20 +60,8 @@ function ofLedger({ outbox, ingest, unfrozen, seals, ...said }: Checks, level: J
       '/sites?sort=-drift',
       'check_drift',
     ),
-    unfrozen &&
-      (unfrozen.first
-        ? {
-            ...{ id: 'unfrozenMonths', level: level('unfrozenMonths'), href: invoiceHref(unfrozen.first) },
-            text: t('check_unfrozen_first', { n: formatCount(unfrozen.count), first: unfrozen.first }),
-          }
-        : some('unfrozenMonths', unfrozen.count, '/invoices', 'check_unfrozen')),
-    seals &&
-      (seals.first
-        ? {
-            ...{ id: 'brokenSeals', level: level('brokenSeals'), href: invoiceHref(seals.first) },
-            text: t('check_seals_first', { n: formatCount(seals.broken), first: seals.first }),
-          }
-        : some('brokenSeals', seals.broken, '/invoices', 'check_seals')),
+    unfrozen && ofMonths(level, 'unfrozenMonths', unfrozen.count, unfrozen.first, 'check_unfrozen'),
+    seals && ofMonths(level, 'brokenSeals', seals.broken, seals.first, 'check_seals'),
     some('exportsDead', said.exports?.dead, '/dispute', 'check_exports'),
     ingest && ofIngest(ingest, level('sessionsLastHour')),
   ];
@@ -147,8 +135,18 @@ const counted =
       ? undefined
       : { id: check, href, level: level(check), text: t(key, { n: formatCount(count) }) };
 
-/** "2026-10 SITE" → the page of that invoice. */
-function invoiceHref(first: string): string {
+/** Months are counted, and the first one is named: "2026-10 SITE" leads to the page of that invoice. */
+function ofMonths(
+  level: Judge,
+  check: string,
+  count: string,
+  first: string | null,
+  key: 'check_unfrozen' | 'check_seals',
+): Finding | undefined {
+  if (first === null) return counted(level)(check, count, '/invoices', key);
   const [month = '', site = ''] = first.split(' ');
-  return `/sites/${site}/invoices/${month}`;
+  return {
+    ...{ id: check, level: level(check), href: `/sites/${site}/invoices/${month}` },
+    text: t(`${key}_first`, { n: formatCount(count), first }),
+  };
 }
