@@ -99,6 +99,13 @@ function added(before: JobAnswer | undefined, next: JobAnswer): JobAnswer {
   return { ...next, ...Object.fromEntries(sums), ok: before.ok && next.ok };
 }
 
+/** A month that cannot be purged, or whose seal is broken, is named at each call, and must not be asked for for ever. */
+function progressed(answer: JobAnswer): boolean {
+  const done = (name: (typeof SUMS)[number]) => Number(answer[name]);
+  const broken = (answer.seals_broken as object[]).length;
+  return SUMS.some((name) => done(name) > (name === 'seals_checked' ? broken : 0));
+}
+
 const cleanup: Command = {
   words: 'cleanup',
   usage: '[--dry-run]',
@@ -113,8 +120,7 @@ const cleanup: Command = {
     for (let i = 0; i < CALLS_MAX; i += 1) {
       const next = await start(call, 'idempotency-cleanup');
       total = added(total, next);
-      // A month that cannot be purged is named, and must not be asked for for ever.
-      if (next.remaining !== true || SUMS.every((name) => String(next[name]) === '0')) break;
+      if (next.remaining !== true || !progressed(next)) break;
       note(`cleanup: ${SUMS.map((name) => `${total?.[name]} ${name.replaceAll('_', ' ')}`).join(', ')} …`);
     }
     const code = report(total ?? { ok: false }, call.json);

@@ -59,6 +59,15 @@ describe('wrong usage', () => {
 });
 
 describe('failures', () => {
+  test('a cleanup that proves nothing but broken seals ends, names them and exits 3', async () => {
+    const figures = { deleted: '0', archived: 0, events_deleted: '0', personal_data_removed: '0' };
+    const broken = [{ site_id: 's', year_month: '2026-01', changed_days: null }];
+    answers({ ok: true, ...figures, seals_checked: 1, remaining: true, months: [], seals_broken: broken });
+    const run = await kernel(['cleanup', '--url', stack.url, '--secret', 'x']);
+    expect(run).toMatchObject({ code: 3, stderr: 's 2026-01: the seal is broken; changed: the invoice\n' });
+    expect(stack.seen).toHaveLength(1);
+  });
+
   test('a refusal is one sentence with code and request id, and exits 1', async () => {
     const run = await at('usage', 'nobody');
     expect(run).toMatchObject({ code: 1, stdout: '' });

@@ -13,6 +13,7 @@ import { demo, enter, openBrowser, type Person } from '../browser/console.ts';
 import { hasBrowser, inBrowser } from '../browser/shop.ts';
 import { cronSecretOf } from '../support/callers.ts';
 import { monthsAgo } from '../support/frozen-month.ts';
+import { callAs } from '../support/job-doors.ts';
 import { violations } from '../support/money.ts';
 import { type Call, caller } from '../support/money-doors.ts';
 import { openStack, type TestStack } from '../support/stack.ts';
@@ -50,11 +51,8 @@ const site = async (public_id: string) =>
   (await stack.admin('GET', '/sites?limit=200')).body.sites.find(
     (one: { public_id: string }) => one.public_id === public_id,
   );
-// biome-ignore lint/suspicious/noExplicitAny: tests read fields of many shapes
-async function cron(path: string): Promise<any> {
-  const headers = { authorization: `Bearer ${cronSecretOf(stack)}` };
-  return (await fetch(`${stack.url}/api/cron/${path}`, { headers })).json();
-}
+const cron = async (path: string) =>
+  (await callAs(stack, cronSecretOf(stack), `/api/cron/${path}`, undefined, 'GET')).body;
 
 async function namedByTheApi(): Promise<Record<string, unknown>> {
   const { id, at } = fault('drift');

@@ -48,9 +48,20 @@ export const sealedMonth: Scenario[] = [
     async inject(day) {
       const month = monthsAgo(2);
       const { id, restore } = await changedMonth(day, month, 15);
+      for (const job of ['Reconcile', 'Assure', 'Cleanup', 'Watchtower'])
+        expect(await day.run(job)).toMatchObject({ ok: true, value: { ok: true } });
+      const proof = async () => {
+        const path = `/api/sites/${id}/invoices/${month}`;
+        return (await callsOf(day.rig.stack)('platform-admin', 'GET', path)).body.proof;
+      };
+      const right = { hash_ok: true, ledger_ok: true };
+      expect(await proof()).toMatchObject({ ...right, seal_ok: false, changed_days: [`${month}-01`] });
       const older = `update invoice_seals set sealed_at = sealed_at - interval '8 days' where site_id = $1`;
       await day.database((client) => behindGuards(client, () => client.query(older, [id])));
-      return restore;
+      return async () => {
+        await restore();
+        expect(await proof()).toMatchObject({ ...right, seal_ok: true });
+      };
     },
     async look(day) {
       const broken = [{ year_month: monthsAgo(2), changed_days: [`${monthsAgo(2)}-01`] }];

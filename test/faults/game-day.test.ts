@@ -53,7 +53,7 @@ function show(): void {
   head.push('lost', 'doubled', 'taken again after', 'all delivered after', 'left to a person');
   const rows = played.map(({ scenario, result }) => [
     ...[scenario.dependency, scenario.fault],
-    ...[result.readings.map(reading).join(', ') || '**none**', result.also.map(code).join(', ') || '–'],
+    ...[result.readings.map(reading).join(', '), result.also.map(code).join(', ') || '–'],
     result.in_doubt === 0 ? 0 : `${result.in_doubt} (${result.committed})`,
     ...[result.lost, result.doubled, seconds(result.acknowledged_ms), seconds(result.delivered_ms)],
     scenario.by_hand ?? '–',

@@ -108,7 +108,6 @@ export async function play(day: Day, scenario: Scenario): Promise<Result> {
   await look?.(day);
   const readings = await rung(watch, alarms, since);
   const also = (await watch.ringing(since)).filter((name) => !alarms.includes(name));
-  if (alarms.length === 0) expect(also).toEqual([]);
 
   await end?.();
   await rig.heal();

@@ -6,6 +6,7 @@ import { type Call, caller, key, type MoneyAnswer, openPlayer, type Player } fro
 import type { Effect, Rule } from './door-faults.ts';
 import { openRig, type Rig } from './rig.ts';
 import { proving } from './sections.ts';
+import { inTurns } from './turns.ts';
 
 /** What happens to a step: at each of the SDK's two attempts, once, or to the worker that takes it. */
 const failures: Record<string, { point: 'before' | 'after'; effect: Effect; times?: number }> = {
@@ -115,26 +116,23 @@ describe.each(Object.entries(acts))('%s', (_name, act) => {
     expected = await stateOf(scene);
   });
 
-  // The check tries two of the three at each step, in turns.
-  const cells = act.steps.flatMap((step, nth) =>
-    Object.keys(failures)
-      .filter((_, n) => proving || (n + nth) % 3 !== 2)
-      .map((failure) => [step, failure] as const),
+  test.each(inTurns(act.steps, failures))(
+    'ends as without a fault when at %s %s',
+    async (statement, failure) => {
+      const scene = await sceneOf(act);
+      const rule: Rule = {
+        ...(failures[failure] as (typeof failures)[string]),
+        caller: rig.stack.functionName('money'),
+        service: 'rds-data',
+        operation: 'ExecuteStatement',
+        statement,
+      };
+      await rig.arm([rule]);
+      await act.call(scene);
+      const { fired } = await rig.heal();
+      expect(Object.values(fired).reduce((sum, n) => sum + n, 0)).toBe(rule.times ?? 1);
+      expect((await finish(scene, act)).status).toBe(200);
+      expect(await stateOf(scene)).toEqual(expected);
+    },
   );
-  test.each(cells)('ends as without a fault when at %s %s', async (statement, failure) => {
-    const scene = await sceneOf(act);
-    const rule: Rule = {
-      ...(failures[failure] as (typeof failures)[string]),
-      caller: rig.stack.functionName('money'),
-      service: 'rds-data',
-      operation: 'ExecuteStatement',
-      statement,
-    };
-    await rig.arm([rule]);
-    await act.call(scene);
-    const { fired } = await rig.heal();
-    expect(Object.values(fired).reduce((sum, n) => sum + n, 0)).toBe(rule.times ?? 1);
-    expect((await finish(scene, act)).status).toBe(200);
-    expect(await stateOf(scene)).toEqual(expected);
-  });
 });

@@ -9,6 +9,7 @@ import { mockpspSecretOf } from '../support/payment-doors.ts';
 import type { Effect, Rule } from './door-faults.ts';
 import { openRig, type Rig } from './rig.ts';
 import { proving } from './sections.ts';
+import { inTurns } from './turns.ts';
 
 const failures: Record<string, { point: 'before' | 'after'; effect: Effect; times?: number }> = {
   'its reply is lost': { point: 'after', effect: { kind: 'drop' }, times: 2 },
@@ -214,13 +215,7 @@ describe.each(Object.entries(acts))('%s', (_name, act) => {
     expect(expected).toMatchObject({ findings: 0 });
   });
 
-  // The check tries two of the three at each step, in turns.
-  const cells = act.steps.flatMap((step, nth) =>
-    Object.keys(failures)
-      .filter((_, n) => proving || (n + nth) % 3 !== 2)
-      .map((failure) => [step, failure] as const),
-  );
-  test.each(cells)('ends as without a fault when at %s %s', async (step, failure) => {
+  test.each(inTurns(act.steps, failures))('ends as without a fault when at %s %s', async (step, failure) => {
     const scene = await act.prepare();
     await fails(ruleOf(act.caller, step, failure), () => act.call(scene));
     await act.again(scene);

@@ -4,6 +4,7 @@ import { fakeClock } from '../../local/schedule/clock.ts';
 import { kernel } from '../cli/run-kernel.ts';
 import { cronSecretOf } from '../support/callers.ts';
 import { behindGuards, freezeMonth, monthsAgo, plantRows } from '../support/frozen-month.ts';
+import { callAs } from '../support/job-doors.ts';
 import { openStack, type TestStack } from '../support/stack.ts';
 
 const month = monthsAgo(2);
@@ -20,11 +21,8 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.close());
 
-// biome-ignore lint/suspicious/noExplicitAny: tests read fields of many shapes
-async function cron(path: string): Promise<any> {
-  const headers = { authorization: `Bearer ${cronSecretOf(stack)}` };
-  return (await fetch(`${stack.url}/api/cron/${path}`, { headers })).json();
-}
+const cron = async (path: string) =>
+  (await callAs(stack, cronSecretOf(stack), `/api/cron/${path}`, undefined, 'GET')).body;
 const behind = (sql: string, values: unknown[]) =>
   behindGuards(stack.database, () => stack.database.query(sql, values));
 /** As if the last proof, or the seal, were so old. */
