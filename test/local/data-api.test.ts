@@ -7,7 +7,7 @@ import { openDataApi, serve } from './open-data-api.ts';
 let api: Awaited<ReturnType<typeof openDataApi>>;
 
 beforeAll(async () => {
-  api = await openDataApi({ statementTimeoutMs: 500, transactionIdleMs: 700, maxConnections: 4 });
+  api = await openDataApi({ statementTimeoutMs: 500, transactionIdleMs: 3_000, maxConnections: 4 });
 });
 afterAll(() => api?.close());
 
@@ -105,7 +105,7 @@ describe('transactions', () => {
 
   test('a transaction without calls is rolled back after a while', async () => {
     const transactionId = await api.begin();
-    await sleep(1_000);
+    await sleep(3_500);
     await expect(api.commit(transactionId)).rejects.toMatchObject({ name: 'TransactionNotFoundException' });
   });
 
